@@ -1,0 +1,1 @@
+"""What every other part may use: configuration, errors, registries, axis names. No torch."""

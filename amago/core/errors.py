@@ -1,0 +1,42 @@
+"""Errors and warnings a user may meet. A message says what was wrong, what was there, what to do."""
+
+import warnings
+
+
+class AmagoError(Exception):
+    """Base of every error this package raises on purpose."""
+
+
+class ConfigError(AmagoError, ValueError):
+    """A setting, or a combination of settings, that cannot work."""
+
+
+class MissingExtraError(AmagoError, ImportError):
+    """An optional package is needed and not installed."""
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        super().__init__(
+            f"{purpose} needs the package `{package}`, which is not installed. "
+            f"Install it with: pip install 'amago[{extra}]'"
+        )
+
+
+class TrajectoryError(AmagoError, ValueError):
+    """A stored trajectory that is truncated, altered, or not one of ours."""
+
+
+class EnvError(AmagoError, RuntimeError):
+    """An environment broke its contract, or its worker process failed."""
+
+
+class CheckpointError(AmagoError, RuntimeError):
+    """A checkpoint that is missing, incomplete, or does not fit this run."""
+
+
+class AmagoWarning(UserWarning):
+    """Category of every warning of this package, so that it can be filtered as one."""
+
+
+def amago_warning(msg: str, category: type[Warning] = AmagoWarning) -> None:
+    """Warn about something the user can change."""
+    warnings.warn(msg, category=category, stacklevel=2)

@@ -1,0 +1,13 @@
+"""The experiment: settings, assembly, and the loop that alternates collecting, learning, evaluating."""
+
+from typing import Any
+
+__all__ = ["Experiment"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        from amago.experiment.experiment import Experiment
+
+        return Experiment
+    raise AttributeError(f"module 'amago.experiment' has no attribute '{name}'")

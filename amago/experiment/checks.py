@@ -1,0 +1,74 @@
+"""Rules about settings, checked all at once before anything is built or written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from amago.core.errors import ConfigError
+from amago.core.names import nearest
+
+if TYPE_CHECKING:
+    from amago.experiment.experiment import Experiment
+
+_CHOICES = {
+    "env_mode": ("async", "sync", "already_vectorized"),
+    "save_trajs_as": ("npz", "npz-compressed", "trajectory", "traj"),
+    "padded_sampling": ("none", "left", "right", "both", "center"),
+    "mixed_precision": ("no", "fp16", "bf16"),
+    "async_env_mp_context": (None, "fork", "forkserver", "spawn"),
+}
+_AT_LEAST = {
+    "max_seq_len": 1,
+    "parallel_actors": 1,
+    "batch_size": 1,
+    "batches_per_update": 1,
+    "log_interval": 1,
+    "epochs": 0,
+    "val_timesteps_per_epoch": 0,
+    "train_timesteps_per_epoch": 0,
+    "train_batches_per_epoch": 0,
+    "dloader_workers": 0,
+    "lr_warmup_steps": 0,
+}
+
+
+def check_settings(experiment: Experiment) -> None:
+    """Raise one `ConfigError` that names every setting that cannot work."""
+    problems = [*_wrong_choices(experiment), *_too_small(experiment), *_contradictions(experiment)]
+    if problems:
+        raise ConfigError(
+            f"{len(problems)} setting(s) of this Experiment cannot work:\n"
+            + "\n".join(f"  - {problem}" for problem in problems)
+        )
+
+
+def _wrong_choices(experiment: Experiment) -> Iterator[str]:
+    for field, choices in _CHOICES.items():
+        value = getattr(experiment, field)
+        if value not in choices:
+            hint = nearest(str(value), [str(choice) for choice in choices])
+            yield f"{field} is {value!r}, not one of {', '.join(map(repr, choices))}{hint}"
+
+
+def _too_small(experiment: Experiment) -> Iterator[str]:
+    for field, lowest in _AT_LEAST.items():
+        value = getattr(experiment, field)
+        if not isinstance(value, int) or value < lowest:
+            yield f"{field} is {value!r}; it must be a whole number of at least {lowest}."
+
+
+def _contradictions(experiment: Experiment) -> Iterator[str]:
+    if experiment.traj_save_len < experiment.max_seq_len:
+        yield (
+            f"traj_save_len ({experiment.traj_save_len}) is shorter than max_seq_len "
+            f"({experiment.max_seq_len}): stored trajectories could never fill a training "
+            f"sequence. Raise traj_save_len or lower max_seq_len."
+        )
+    if experiment.learning_rate < 0 or experiment.grad_clip <= 0:
+        yield (
+            f"learning_rate ({experiment.learning_rate}) must not be negative and grad_clip "
+            f"({experiment.grad_clip}) must be positive."
+        )
+    if not experiment.run_name or "\0" in experiment.run_name or "/" in experiment.run_name:
+        yield f"run_name is {experiment.run_name!r}; it names a folder and cannot be empty or hold '/'."

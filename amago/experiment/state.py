@@ -1,0 +1,84 @@
+"""What a checkpoint holds: enough to go on as if the run had never stopped."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from amago.checkpoint.run_state import load_state, save_state
+from amago.core.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from amago.experiment.experiment import Experiment
+
+
+def folder(experiment: Experiment, epoch: int) -> str:
+    """Where the state after `epoch` is kept."""
+    return os.path.join(
+        experiment.ckpt_dir, "training_states", f"{experiment.run_name}_epoch_{epoch}"
+    )
+
+
+def save(experiment: Experiment) -> None:
+    """Save the state after the present epoch; it appears whole or not at all."""
+    if experiment.ranks.is_main:
+        save_state(folder(experiment, experiment.epoch), _gather(experiment))
+    experiment.ranks.barrier()
+
+
+def load(experiment: Experiment, path: str) -> None:
+    """Restore what `save` gathered; `learn` then goes on with the next epoch.
+
+    Raises:
+        CheckpointError: there is no such state, it is damaged, or it is another run's.
+    """
+    if not os.path.isdir(path):
+        raise CheckpointError(
+            f"there is no training state at {path}. {_saved_instead(path)} Weights alone load "
+            f"with load_checkpoint(epoch, resume_training_state=False)."
+        )
+    _scatter(experiment, load_state(path))
+
+
+def _saved_instead(path: str) -> str:
+    parent = os.path.dirname(path)
+    found = sorted(os.listdir(parent)) if os.path.isdir(parent) else []
+    return f"Saved ones: {', '.join(found)}." if found else f"None were saved in {parent}."
+
+
+def _gather(experiment: Experiment) -> dict[str, Any]:
+    return {
+        "policy": experiment.policy.state_dict(),
+        "optimizer": experiment.optimizer.state_dict(),
+        "lr_schedule": experiment.lr_schedule.state_dict(),
+        "counters": {
+            "next_epoch": experiment.epoch + 1,
+            "gradient_steps": experiment.grad_update_counter,
+            "frames": dict(_frames(experiment)),
+        },
+        "seed": experiment.run_seed,
+        "randomness": experiment.randomness.state_dict(),
+        "dataset": experiment.dataset.state_dict(),
+        "exploration": experiment.train_envs.exploration_state(),
+    }
+
+
+def _scatter(experiment: Experiment, parts: dict[str, Any]) -> None:
+    experiment.policy.load_state_dict(parts["policy"], strict=True)
+    experiment.optimizer.load_state_dict(parts["optimizer"])
+    experiment.lr_schedule.load_state_dict(parts["lr_schedule"])
+    experiment.learner.updates = parts["counters"]["gradient_steps"]
+    experiment.grad_update_counter = parts["counters"]["gradient_steps"]
+    experiment.epoch = parts["counters"]["next_epoch"]
+    experiment.frames_before_resume = parts["counters"]["frames"]
+    experiment.randomness.load_state_dict(parts["randomness"])
+    experiment.dataset.load_state_dict(parts["dataset"])
+    experiment.train_envs.load_exploration_state(parts["exploration"])
+
+
+def _frames(experiment: Experiment) -> Counter[str]:
+    frames = Counter(experiment.frames_before_resume)
+    for counts in experiment.train_envs.statistics.frames_by_env_name:
+        frames.update(counts)
+    return frames

@@ -1,0 +1,104 @@
+"""Returns, special metrics and frames of finished episodes."""
+
+import numpy as np
+import pytest
+
+from amago.envs.histories import ReturnHistory, SpecialMetricHistory
+from amago.envs.pool.base import PoolStep
+from amago.hindsight import Timestep
+from amago.rollout.episodes import EpisodeStatistics, evaluation_metrics
+
+
+def step(reward, ended, names=("a", "b"), stepped=None, metrics=()):
+    """A vector step of two environments; episodes end in a terminal state."""
+    n = len(reward)
+    timestep = Timestep(
+        obs={"o": np.zeros((n, 1), np.float32)},
+        prev_action=np.zeros((n, 1), np.float32),
+        reward=np.array(reward, np.float32),
+        time_idx=np.zeros(n, np.int64),
+        terminal=np.array(ended, bool),
+        batched_envs=n,
+    )
+    return PoolStep(
+        timestep=timestep,
+        final=timestep,
+        reward=np.array(reward, np.float32),
+        terminated=np.array(ended, bool),
+        truncated=np.zeros(n, bool),
+        started=np.array(ended, bool),
+        stepped=np.ones(n, bool) if stepped is None else np.array(stepped, bool),
+        env_names=list(names),
+        metrics=list(metrics),
+    )
+
+
+def test_a_return_is_the_sum_of_rewards_of_one_episode():
+    stats = EpisodeStatistics(2)
+    for reward, ended in [([1, 0], [0, 0]), ([2, 5], [1, 0]), ([10, 5], [1, 1])]:
+        stats.observe(step(reward, ended))
+    assert stats.returns[0].data == {"a": [3.0, 10.0]}
+    assert stats.returns[1].data == {"b": [10.0]}
+    assert stats.episodes_finished == 3
+
+
+def test_a_step_that_was_only_a_reset_counts_no_frame_and_no_reward():
+    stats = EpisodeStatistics(2)
+    stats.observe(step([1, 1], [0, 0]))
+    stats.observe(step([7, 1], [0, 0], stepped=[False, True]))
+    assert stats.frames == [1, 2]
+    stats.observe(step([1, 1], [1, 1]))
+    assert stats.returns[0].data == {"a": [2.0]}
+
+
+def test_frames_belong_to_the_name_the_episode_had():
+    stats = EpisodeStatistics(2)
+    stats.observe(step([0, 0], [1, 0], names=("a", "b")))
+    stats.observe(step([0, 0], [0, 0], names=("c", "b")))
+    assert [dict(c) for c in stats.frames_by_env_name] == [{"a": 1, "c": 1}, {"b": 2}]
+
+
+def test_clearing_keeps_frames_and_running_episodes():
+    stats = EpisodeStatistics(2)
+    stats.observe(step([1, 1], [0, 1]))
+    stats.clear()
+    stats.observe(step([1, 1], [1, 0]))
+    assert stats.frames == [2, 2]
+    assert stats.returns[0].data == {"a": [2.0]}
+    assert stats.returns[1].data == {}
+
+
+def test_a_restart_drops_running_returns_and_keeps_their_frames():
+    stats = EpisodeStatistics(2)
+    stats.observe(step([5, 5], [0, 0]))
+    stats.restart()
+    stats.observe(step([1, 1], [1, 1]))
+    assert stats.returns[0].data == {"a": [1.0]}
+    assert stats.frames == [2, 2]
+
+
+def test_special_metrics_are_kept_by_name():
+    stats = EpisodeStatistics(2)
+    stats.observe(step([0, 0], [1, 1], metrics=[(1, "Success", [1.0, 0.0])]))
+    assert stats.specials[1].data == {"b": {"Success": [1.0, 0.0]}}
+
+
+def test_the_overall_average_weighs_names_not_episodes():
+    returns = ReturnHistory("")
+    for name, score in [("easy", 1.0), ("easy", 1.0), ("easy", 1.0), ("hard", 0.0)]:
+        returns.add_score(name, score)
+    metrics = evaluation_metrics([returns], [])
+    assert metrics["Average Total Return in easy"] == 1.0
+    assert metrics["Average Total Return (Across All Env Names)"] == 0.5
+
+
+def test_the_bottom_quintile_is_the_20th_percentile():
+    returns = ReturnHistory("")
+    for score in [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]:
+        returns.add_score("x", score)
+    metrics = evaluation_metrics([returns], [])
+    assert metrics["Bottom Quintile Total Return in x"] == pytest.approx(1.0)
+
+
+def test_no_finished_episode_gives_no_value_rather_than_nan():
+    assert evaluation_metrics([ReturnHistory("")], [SpecialMetricHistory("")]) == {}
