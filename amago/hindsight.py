@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from amago.core import npz
+from amago.core.atomic import write_whole
 
 OBS_KEY_PREFIX = "_OBS_KEY_"
 """Marks observation members of a stored trajectory, so that a key may be named `actions`."""
@@ -177,7 +178,7 @@ class Trajectory:
             ValueError: another format.
         """
         if save_as == "trajectory":
-            npz.write_whole(f"{path}.traj", [pickle.dumps(self, protocol=5)])
+            write_whole(f"{path}.traj", [pickle.dumps(self, protocol=5)])
         elif save_as in ("npz", "npz-compressed"):
             compressed = save_as == "npz-compressed"
             npz.write_npz(f"{path}.npz", self.freeze().to_dict(), compressed=compressed)

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from interpreters import Interpreter, SetupError
+from interpreters import Interpreter, SetupError, probe
 
 ROOT = Path(__file__).resolve().parent.parent
 TORCH_AT_LEAST = (2, 6)
@@ -110,18 +110,25 @@ def _prepared(python: Interpreter, folder: Path, contents: str) -> Iterator[_Mak
     """A maker if `folder` lacks `contents`, else None. What was made is recorded at the end."""
     with _only_one():
         record = folder / "made-for.json"
-        wanted = {"python": str(python), "root": str(ROOT), "inputs": _inputs(), "has": contents}
+        wanted = {
+            "python": python.dotted,
+            "root": str(ROOT),
+            "inputs": _inputs(),
+            "has": contents,
+        }
         found = json.loads(record.read_text()) if record.exists() else {}
+        maker = _Maker(folder)
+        if not maker.is_whole(with_torch=contents != "light"):
+            found = {}
         richer = {**wanted, "has": "dev"} if contents == "demo" else wanted  # dev includes demo
         if found in (wanted, richer):
             yield None
             return
-        maker = _Maker(folder)
         if any(found.get(key) != wanted[key] for key in ("python", "root")):
             maker.create(python)
         record.unlink(missing_ok=True)
         yield maker
-        record.write_text(json.dumps(wanted, indent=1))
+        record.write_text(json.dumps(wanted, indent=1) + "\n")
 
 
 def _inputs() -> str:
@@ -153,6 +160,11 @@ class _Maker:
         self.folder = folder
         self.log = folder / "setup.log"
         self.python = folder / "bin" / "python"
+
+    def is_whole(self, with_torch: bool) -> bool:
+        """Whether its Python still runs, and still finds the torch it was given."""
+        found = probe(self.python) if self.python.exists() else None
+        return found is not None and (found.torch is not None or not with_torch)
 
     def create(self, python: Interpreter) -> None:
         """An empty environment, in place of any there was."""

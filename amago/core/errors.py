@@ -1,4 +1,4 @@
-"""Errors and warnings a user may meet. A message says what was wrong, what was there, what to do."""
+"""Errors and warnings a user may meet: what was wrong, what was there, what to do."""
 
 import warnings
 

@@ -1,4 +1,4 @@
-"""The experiment: settings, assembly, and the loop that alternates collecting, learning, evaluating."""
+"""The experiment: settings, assembly, and the loop of collecting, learning and evaluating."""
 
 from typing import Any
 

@@ -71,4 +71,4 @@ def _contradictions(experiment: Experiment) -> Iterator[str]:
             f"({experiment.grad_clip}) must be positive."
         )
     if not experiment.run_name or "\0" in experiment.run_name or "/" in experiment.run_name:
-        yield f"run_name is {experiment.run_name!r}; it names a folder and cannot be empty or hold '/'."
+        yield f"run_name is {experiment.run_name!r}; a folder's name is not empty and holds no '/'."

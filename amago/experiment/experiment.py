@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
@@ -35,13 +35,14 @@ from amago.rollout.driver import rollout
 from amago.rollout.episodes import evaluation_metrics
 from amago.rollout.recorded import RecordedEnvs
 from amago.rollout.recorder import Recorder
-from amago.tracking.base import FanOut, NullTracker
+from amago.tracking.base import NullTracker
 from amago.tracking.console import Console
 from amago.training.distributed import Ranks
 from amago.training.learner import Learner
 from amago.training.optimizers import adamw, get_constant_schedule_with_warmup
 from amago.training.rng import PhaseRandomness
 from amago.training.schedule import Schedule
+
 
 @configurable(module="amago.experiment")
 @dataclass
@@ -61,7 +62,7 @@ class Experiment(Settings):
         self.grad_update_counter = 0
         self.hidden_state: Any = None
         self.frames_before_resume: dict[str, int] = {}
-        self.tracker: Any = NullTracker()
+        self.record: Any = NullTracker()
 
     # ------------------------------------------------------------------------------ assembly
 
@@ -109,7 +110,7 @@ class Experiment(Settings):
             collate_fn=RLData_pad_collate,
             pin_memory=self.DEVICE.type == "cuda",
         )
-        self.train_dloader = self.ranks.prepare_loader(loader)
+        self.train_dloader = self.ranks.prepare(loader)
         return self.train_dloader
 
     def init_model(self) -> None:
@@ -139,9 +140,7 @@ class Experiment(Settings):
 
     def init_optimizer(self, policy: BaseAgent) -> torch.optim.Optimizer:
         """The optimiser of `policy.trainable_params`; override for another."""
-        return adamw(
-            policy.trainable_params, lr=self.learning_rate, weight_decay=self.l2_coeff
-        )
+        return adamw(policy.trainable_params, lr=self.learning_rate, weight_decay=self.l2_coeff)
 
     def init_checkpoints(self) -> None:
         """Decide where checkpoints go, and begin at epoch 0."""
@@ -149,9 +148,9 @@ class Experiment(Settings):
         self.epoch = 0
 
     def init_logger(self) -> None:
-        """Attach the local record, and Weights & Biases if asked for. Nothing is written yet."""
+        """Prepare the local record, and Weights & Biases if asked for. Nothing is written yet."""
         if self.ranks.is_main:
-            self.tracker = FanOut(run_record.trackers(self), warn=self.console.warn)
+            self.record = run_record.RunRecord(self)
 
     def summary(self, env_summary: str) -> None:
         """Print what is about to run."""
@@ -259,7 +258,8 @@ class Experiment(Settings):
             self.val_envs, self.val_timesteps_per_epoch, sample=self.sample_actions_val
         )
         self.log(metrics, key="val")
-        self.console.evaluation(metrics)
+        if run_record.AVERAGE_RETURN in metrics:
+            self.console.evaluation(metrics[run_record.AVERAGE_RETURN], metrics[run_record.FPS])
         return metrics
 
     def evaluate_test(
@@ -291,7 +291,8 @@ class Experiment(Settings):
             envs.close()
         metrics.pop(run_record.FPS)
         self.log(metrics, key="test")
-        self.console.evaluation(metrics, prefix="Test ")
+        if run_record.AVERAGE_RETURN in metrics:
+            self.console.test(metrics[run_record.AVERAGE_RETURN])
         return metrics
 
     def _evaluate(self, envs: RecordedEnvs, timesteps: int, **interact: Any) -> dict[str, float]:
@@ -322,10 +323,10 @@ class Experiment(Settings):
         """
         envs.statistics.clear()
         envs.recorder.save_on_done = save_on_done
-        actor = Actor(
-            self.policy, envs.num_envs, self.DEVICE, self.caster, sample, hidden_state
-        )
-        with self.console.progress(timesteps, "Env Interaction", unit="step") as progress:
+        actor = Actor(self.policy, envs.num_envs, self.DEVICE, self.caster, sample, hidden_state)
+        with self.console.progress(
+            timesteps, "Env Interaction", "step", colour="yellow"
+        ) as progress:
             rollout(
                 envs,
                 actor,
@@ -347,7 +348,9 @@ class Experiment(Settings):
         title = f"{self.run_name} Epoch {self.epoch} Train"
         with (
             self.randomness("train"),
-            self.console.progress(self.train_batches_per_epoch, title, unit="batch") as progress,
+            self.console.progress(
+                self.train_batches_per_epoch, title, "batch", colour="green"
+            ) as progress,
         ):
             for step, batch in enumerate(self.init_dloaders()):
                 log_step = (first + step) % self.log_interval == 0
@@ -422,7 +425,8 @@ class Experiment(Settings):
         """Record one row: every x-axis, then `{key}/{name}` for each metric."""
         axes = self.x_axis_metrics()
         if self.ranks.is_main and metrics_dict:
-            self.tracker.log(axes | run_record.as_row(metrics_dict, key))
+            named = {f"{key}/{name}": value for name, value in metrics_dict.items()}
+            self.record.log(axes | named)
 
     def x_axis_metrics(self) -> dict[str, int]:
         """Frames collected (in all, and by environment name), epoch and gradient steps."""
@@ -461,7 +465,7 @@ class Experiment(Settings):
     @cached_property
     def randomness(self) -> PhaseRandomness:
         """One random stream for each phase, so that evaluating does not change training."""
-        return PhaseRandomness(derive_seed(self.run_seed, "torch", self.ranks.rank))
+        return PhaseRandomness(self.run_seed, self.ranks.rank, self.DEVICE)
 
     @cached_property
     def console(self) -> Console:
@@ -472,15 +476,11 @@ class Experiment(Settings):
     def schedule(self) -> Schedule:
         """Which epoch evaluates, collects, learns, saves: follows the settings as they are now."""
         return Schedule(
-            start_learning_at_epoch=self.start_learning_at_epoch,
-            start_collecting_at_epoch=self.start_collecting_at_epoch,
-            collects=self.train_timesteps_per_epoch > 0,
-            learns=self.train_batches_per_epoch > 0,
-            evaluates=self.val_timesteps_per_epoch > 0,
-            val_interval=self.val_interval,
-            ckpt_interval=self.ckpt_interval,
-            fetches=self.always_load_latest,
-            publishes=self.always_save_latest,
+            **{
+                field.name: getattr(self, field.name)
+                for field in fields(Schedule)
+                if field.name != "role"
+            }
         )
 
     @property
@@ -489,7 +489,7 @@ class Experiment(Settings):
         return self.ranks.accelerator
 
     @property
-    def DEVICE(self) -> torch.device:  # noqa: N802  (the name scripts use)
+    def DEVICE(self) -> torch.device:
         return self.ranks.device
 
     @property

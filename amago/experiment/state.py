@@ -54,9 +54,10 @@ def _gather(experiment: Experiment) -> dict[str, Any]:
         "lr_schedule": experiment.lr_schedule.state_dict(),
         "counters": {
             "next_epoch": experiment.epoch + 1,
-            "gradient_steps": experiment.grad_update_counter,
             "frames": dict(_frames(experiment)),
+            "record_step": experiment.record.local.step,
         },
+        "learner": experiment.learner.state_dict(),
         "seed": experiment.run_seed,
         "randomness": experiment.randomness.state_dict(),
         "dataset": experiment.dataset.state_dict(),
@@ -68,10 +69,12 @@ def _scatter(experiment: Experiment, parts: dict[str, Any]) -> None:
     experiment.policy.load_state_dict(parts["policy"], strict=True)
     experiment.optimizer.load_state_dict(parts["optimizer"])
     experiment.lr_schedule.load_state_dict(parts["lr_schedule"])
-    experiment.learner.updates = parts["counters"]["gradient_steps"]
-    experiment.grad_update_counter = parts["counters"]["gradient_steps"]
+    experiment.learner.load_state_dict(parts["learner"])
+    experiment.grad_update_counter = experiment.learner.updates
     experiment.epoch = parts["counters"]["next_epoch"]
     experiment.frames_before_resume = parts["counters"]["frames"]
+    if experiment.ranks.is_main:
+        experiment.record.local.resume_at(parts["counters"]["record_step"])
     experiment.randomness.load_state_dict(parts["randomness"])
     experiment.dataset.load_state_dict(parts["dataset"])
     experiment.train_envs.load_exploration_state(parts["exploration"])

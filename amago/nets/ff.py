@@ -111,7 +111,7 @@ class Normalization(nn.Module):
 
 
 class FFBlock(nn.Module):
-    """Residual block: `x + drop(norm(W2 drop(norm(act(W1 x)))))`.
+    """Residual block: `x + f2(f1(x))`, where `f(x) = drop(act(norm(W x)))`.
 
     Args:
         d_ff: width inside the block.
@@ -137,8 +137,8 @@ class FFBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`x` `[..., d_model]`, same shape out."""
-        hidden = self.dropout(self.norm1(self.activation(self.ff1(x))))
-        return x + self.dropout(self.norm2(self.ff2(hidden)))
+        hidden = self.dropout(self.activation(self.norm1(self.ff1(x))))
+        return x + self.dropout(self.activation(self.norm2(self.ff2(hidden))))
 
 
 class MLP(nn.Module):

@@ -1,1 +1,1 @@
-"""The actor side: a policy in environments, the trajectories it leaves, and how its episodes went."""
+"""The actor side: a policy in environments, the trajectories it leaves, how its episodes went."""

@@ -5,7 +5,8 @@ A *name* is secret by its words (`api_key`, `apiKey` and `API-KEY` are the words
 * one of them is password, passwd, passphrase, secret, credential(s) or apikey; or
 * the words "api key" or "access key" stand next to each other; or
 * the last word is key, token, auth or pwd (`wandb_token`, `ssh_key`): the last word says what a
-  thing *is*. So `key_location`, `token_dim`, `num_tokens` and `pass_obs_keys_to_actor` stay.
+  thing *is*. So `key_location`, `token_dim`, `num_tokens` and `pass_obs_keys_to_actor` stay, and so
+  does a key into a dict or of a generator: `obs_key`, `split_key`, `rng_key`.
 
 Booleans and None are never secret, nor is a number whose name is secret by its last word alone
 (`--max_token=64`). Besides, `user:pass` inside a URL goes, and so does any value of a secret
@@ -24,6 +25,7 @@ _ANYWHERE = {
     *("credential", "credentials", "apikey"),
 }
 _AT_THE_END = {"key", "token", "auth", "pwd"}
+_KEYS_THAT_OPEN_NOTHING = {"obs", "goal", "image", "dict", "sort", "group", "split", "root", "rng"}
 _PAIRS = {("api", "key"), ("access", "key")}
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
@@ -86,7 +88,10 @@ def _is_always_secret(name: str) -> bool:
 
 
 def _is_secret_unless_a_number(name: str) -> bool:
-    return not _AT_THE_END.isdisjoint(_words(name)[-1:])
+    *before, last = _words(name) or [""]
+    if last == "key" and not _KEYS_THAT_OPEN_NOTHING.isdisjoint(before[-1:]):
+        return False
+    return last in _AT_THE_END
 
 
 def _words(name: str) -> list[str]:

@@ -9,6 +9,7 @@ To add one: subclass `PolicyOutput`, then bind `Actor.continuous_dist_type` (or
 Axes: `B` sequences, `L` timesteps, `G` discounts, `A` numbers in an action.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
@@ -62,17 +63,19 @@ class PolicyOutput(ABC):
 
 
 def tanh_bounded_positive(x: torch.Tensor, low: float, high: float | None) -> torch.Tensor:
-    """`x` squashed into `(low, high)` by a tanh; `x = 0` gives the middle."""
+    """`x` squashed into `(low, high)` on a logarithmic scale; `x = 0` gives their geometric mean."""
     if high is None:
         raise ValueError(
             "tanh_bounded_positive needs an upper bound and got None: set the `_high` parameter of "
             "the distribution, or use softplus_bounded_positive."
         )
-    return low + 0.5 * (high - low) * (torch.tanh(x) + 1.0)
+    log_low, log_high = math.log(low), math.log(high)
+    return torch.exp(log_low + 0.5 * (log_high - log_low) * (torch.tanh(x) + 1.0))
 
 
 def softplus_bounded_positive(
     x: torch.Tensor, low: float, high: float | None = None
 ) -> torch.Tensor:
     """`low + softplus(x)`, cut at `high` if there is one."""
-    return torch.clamp(low + F.softplus(x), max=high)
+    y = low + F.softplus(x)
+    return y if high is None else y.clamp(max=high)

@@ -184,13 +184,14 @@ class Beta(PolicyOutput):
 class _TanhMixture:
     """A mixture of normal distributions over the whole action, squashed by a tanh."""
 
-    _CLIP = 1.0 - 1e-6
+    # Distance from -1 and 1 at which the inverse of the tanh stops growing. Published weights were
+    # trained with these two floors, one under each logarithm (golden vectors policy_8, policy_9).
+    _FLOOR = 1e-6
 
     def __init__(self, means: torch.Tensor, stds: torch.Tensor, logits: torch.Tensor) -> None:
         modes = pyd.Independent(pyd.Normal(means, stds, validate_args=False), 1)
         which = pyd.Categorical(logits=logits, validate_args=False)
         self.base_dist = pyd.MixtureSameFamily(which, modes, validate_args=False)
-        self._tanh = _TanhTransform()
 
     @property
     def mean(self) -> torch.Tensor:
@@ -202,9 +203,10 @@ class _TanhMixture:
 
     def log_prob(self, value: torch.Tensor) -> torch.Tensor:
         """Log-density of the whole action, `[... A] -> [... 1]`."""
-        x = self._tanh.atanh(value.clamp(-self._CLIP, self._CLIP))
-        stretch = self._tanh.log_abs_det_jacobian(x, value).sum(dim=-1)
-        return (self.base_dist.log_prob(x) - stretch).unsqueeze(-1)
+        above = torch.log((1.0 + value).clamp(min=self._FLOOR))
+        below = torch.log((1.0 - value).clamp(min=self._FLOOR))
+        stretch = torch.log(1.0 - value.square() + self._FLOOR).sum(dim=-1)
+        return (self.base_dist.log_prob(0.5 * (above - below)) - stretch).unsqueeze(-1)
 
 
 @configurable(module="amago.nets.policy_dists")
@@ -249,7 +251,7 @@ class GMM(PolicyOutput):
     def forward(self, vec: torch.Tensor, log_dict: dict[str, Any] | None = None) -> _TanhMixture:
         width = self.gmm_modes * self.d_action
         means, raw_stds, logits = vec.split([width, width, self.gmm_modes], dim=-1)
-        means = torch.tanh(means.unflatten(-1, (self.gmm_modes, self.d_action)))  # [... M A]
+        means = means.unflatten(-1, (self.gmm_modes, self.d_action))  # [... M A]
         raw_stds = raw_stds.unflatten(-1, (self.gmm_modes, self.d_action))
         stds = self.std_activation(raw_stds, self.std_low, self.std_high)
         add_activation_log("GMM-means", means, log_dict)

@@ -1,0 +1,1 @@
+"""The `amago` command. `main` parses; one module a subcommand does the work."""

@@ -1,0 +1,88 @@
+"""Files that appear whole or not at all: written under another name, then renamed."""
+
+import contextlib
+import os
+import re
+import secrets
+import socket
+from collections.abc import Iterable
+
+_IOV_MAX = 512  # pieces per system call; POSIX allows a limit of 1024
+
+
+def write_whole(path: str, pieces: Iterable[bytes | memoryview], fsync: bool = False) -> int:
+    """Write `pieces` to a new file in the same directory, then rename it to `path`.
+
+    Returns:
+        The size in bytes.
+    """
+    directory = os.path.dirname(path) or "."
+    temporary = os.path.join(directory, _temporary_name())
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        try:
+            size = _write_all(descriptor, pieces)
+            if fsync:
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.rename(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+    if fsync:
+        _sync_directory(directory)
+    return size
+
+
+def _write_all(descriptor: int, pieces: Iterable[bytes | memoryview]) -> int:
+    left = [memoryview(piece) for piece in pieces if len(piece)]
+    total = sum(len(piece) for piece in left)
+    while left:
+        written = os.writev(descriptor, left[:_IOV_MAX])
+        while left and written >= len(left[0]):
+            written -= len(left.pop(0))
+        if written:
+            left[0] = left[0][written:]
+    return total
+
+
+def _sync_directory(directory: str) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _temporary_name() -> str:
+    return f".tmp-{os.getpid()}-{_host()}-{secrets.token_hex(4)}"
+
+
+def _host() -> str:
+    return re.sub(r"[^A-Za-z0-9.]", "", socket.gethostname()) or "host"
+
+
+def sweep_temporaries(directory: str) -> int:
+    """Delete what killed writers of this machine left unfinished. Returns how many files."""
+    abandoned = [entry.path for entry in os.scandir(directory) if _is_abandoned(entry.name)]
+    for path in abandoned:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+    return len(abandoned)
+
+
+def _is_abandoned(name: str) -> bool:
+    match = re.fullmatch(r"\.tmp-(\d+)-([A-Za-z0-9.]+)-[0-9a-f]+", name)
+    return bool(match) and match[2] == _host() and not _is_alive(int(match[1]))
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

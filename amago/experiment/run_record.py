@@ -1,0 +1,196 @@
+"""What a run says about itself: its settings in full, its rows, its start-up summary.
+
+Nothing is written until there is something to say: the first row of metrics, or the start of
+`learn`. An experiment that only loads or acts leaves no trace.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+import amago
+from amago.checkpoint.lock import LearnerLock
+from amago.core import config as gin_config
+from amago.core.errors import ConfigError
+from amago.tracking.base import FanOut, Tracker
+from amago.tracking.config_files import write_config, write_text
+from amago.tracking.forecast import Forecast, forecast, timestep_bytes
+from amago.tracking.reader import read_events, read_rows
+from amago.tracking.store import LocalRecord
+from amago.tracking.wandb_tracker import WandbTracker
+
+if TYPE_CHECKING:
+    from amago.experiment.experiment import Experiment
+
+AVERAGE_RETURN = "Average Total Return (Across All Env Names)"
+FPS = "Env FPS (per_process)"
+
+
+class RunRecord:
+    """The trackers of a run, opened at the first row. Made and owned by the experiment's rank 0."""
+
+    def __init__(self, experiment: Experiment) -> None:
+        self._experiment = experiment
+        self.local = LocalRecord(
+            experiment.run_dir,
+            facts={"seed": experiment.run_seed},
+            warn=experiment.console.warn,
+        )
+        self._trackers: FanOut | None = None
+
+    def open(self) -> None:
+        """Write the settings and begin; does nothing when that is done."""
+        if self._trackers is None:
+            experiment = self._experiment
+            settings = describe(experiment)
+            gin_text = gin_config.operative_text()
+            write_config(experiment.run_dir, settings, gin_text)
+            write_text(Path(experiment.ckpt_dir) / "config.txt", gin_text)
+            trackers: list[Tracker] = [self.local]
+            if experiment.log_to_wandb:
+                trackers.append(_wandb(experiment))
+            self._trackers = FanOut(trackers, warn=experiment.console.warn)
+            self._trackers.config(settings)
+
+    def log(self, row: dict[str, Any]) -> None:
+        """Record one row."""
+        self.open()
+        assert self._trackers is not None
+        self._trackers.log(row)
+
+    def finish(self, status: str) -> None:
+        """Close every tracker; a later row opens the record again."""
+        if self._trackers is not None:
+            self._trackers.finish(status)
+
+
+def _wandb(experiment: Experiment) -> WandbTracker:
+    return WandbTracker(
+        run_name=experiment.run_name,
+        run_dir=experiment.run_dir,
+        project=experiment.wandb_project,
+        entity=experiment.wandb_entity,
+        group=experiment.wandb_group_name,
+        default_axis="total_frames" if experiment.schedule.collects else "gradient_steps",
+    )
+
+
+def describe(experiment: Experiment) -> dict[str, Any]:
+    """Every setting of the run, as it was resolved."""
+    trained, total = _parameter_counts(experiment)
+    return {
+        "experiment": {field.name: getattr(experiment, field.name) for field in fields(experiment)}
+        | {"seed": experiment.run_seed},
+        "gin": gin_config.bindings() | gin_config.operative(),
+        "dataset": {
+            "type": type(experiment.dataset),
+            "description": experiment.dataset.get_description(),
+        },
+        "environment": {
+            "description": experiment.train_envs.description,
+            "observation_space": str(experiment.rl2_space["obs"]),
+            "action_space": str(experiment.train_envs.single_action_space),
+        },
+        "model": {"trainable_parameters": trained, "parameters": total},
+        "device": str(experiment.DEVICE),
+        "processes": experiment.ranks.world_size,
+        "torch_threads": torch.get_num_threads(),
+    }
+
+
+# -------------------------------------------------------------------------------- the session
+
+
+@contextlib.contextmanager
+def session(experiment: Experiment) -> Iterator[None]:
+    """Around `learn`: one live learner in a run folder, and a record that says how it ended.
+
+    Raises:
+        ConfigError: the run has already finished, and was not loaded to go on.
+    """
+    learns = experiment.train_batches_per_epoch > 0 and experiment.ranks.is_main
+    if learns and experiment.epoch == 0 and experiment.grad_update_counter == 0:
+        _refuse_finished(experiment)
+    with LearnerLock(experiment.run_dir) if learns else contextlib.nullcontext():
+        if experiment.ranks.is_main:
+            experiment.record.open()
+        yield
+
+
+def _refuse_finished(experiment: Experiment) -> None:
+    events = [e for e in read_events(experiment.run_dir) if e["writer"] == "learner"]
+    if not events or events[-1].get("status") != "finished":
+        return
+    trained_steps = max(
+        (row.axes.get("gradient_steps", 0) for row in read_rows(experiment.run_dir)), default=0
+    )
+    if trained_steps > 0:
+        raise ConfigError(
+            f"the run '{experiment.run_name}' in {experiment.ckpt_base_dir} has already finished "
+            f"({trained_steps} gradient steps). To go on with it, raise `epochs` and call "
+            f"experiment.load_checkpoint(epoch) before experiment.learn(); to start afresh, "
+            f"choose another run_name or remove {experiment.run_dir}."
+        )
+
+
+# --------------------------------------------------------------------------------- the summary
+
+
+def summary(experiment: Experiment, env_summary: str) -> tuple[str, dict[str, Any]]:
+    """Title and facts of the start-up summary."""
+    policy = experiment.policy
+    trained, _ = _parameter_counts(experiment)
+    exploration = experiment.exploration_wrapper_type
+    facts = {
+        "Run": experiment.run_name,
+        "Agent": type(policy).__name__,
+        "Sequence length": experiment.max_seq_len,
+        "Encoders": f"{type(policy.tstep_encoder).__name__}, {type(policy.traj_encoder).__name__}",
+        "Trainable parameters": f"{trained:,}",
+        "Loss weights": _loss_weights(policy),
+        "Environment": env_summary,
+        "Exploration": "none" if exploration is None else exploration.__name__,
+        "Dataset": experiment.dataset.get_description(),
+        "Device": f"{experiment.DEVICE}, precision '{experiment.mixed_precision}', "
+        f"{experiment.ranks.world_size} process(es), {torch.get_num_threads()} threads",
+        "Seed": experiment.run_seed,
+        "Run folder": experiment.run_dir,
+    }
+    expected = _forecast(experiment)
+    if problem := expected.problem():
+        experiment.console.warn(problem)
+    return f"amago {amago.__version__}", facts | expected.lines()
+
+
+def _loss_weights(policy: Any) -> str:
+    weights = {name: getattr(policy, f"{name}_coeff", None) for name in ("offline", "online")}
+    return ", ".join(f"{name} {value:g}" for name, value in weights.items() if value is not None)
+
+
+def _parameter_counts(experiment: Experiment) -> tuple[int, int]:
+    trained = sum(p.numel() for p in experiment.policy.trainable_params)
+    return trained, sum(p.numel() for p in experiment.policy.parameters())
+
+
+def _forecast(experiment: Experiment) -> Forecast:
+    trained, total = _parameter_counts(experiment)
+    known_length = experiment.traj_save_len < 10**9
+    return forecast(
+        per_timestep=timestep_bytes(
+            experiment.rl2_space["obs"].spaces, experiment.rl2_space["rl2"].shape[0] - 1
+        ),
+        folder=Path(experiment.dataset.save_new_trajs_to or experiment.run_dir),
+        trajectories=getattr(experiment.dataset, "dset_max_size", 0),
+        trajectory_length=experiment.traj_save_len if known_length else None,
+        actors=experiment.train_envs.num_envs,
+        parameters=total,
+        trained_parameters=trained,
+        batch_size=experiment.batch_size,
+        sequence_length=experiment.max_seq_len + 1,
+    )

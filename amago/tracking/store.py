@@ -1,0 +1,139 @@
+"""The local record of a run: always on, append-only, readable in twenty years.
+
+`<run_dir>/tracking/<writer>.jsonl` holds one JSON object a line. Each file has one writing process;
+the learner's is `learner`, another process that logs into the same run takes another name. The
+folder appears with the first row. `schema` is 1; a reader skips kinds and fields it does not know.
+
+`{"kind":"session"}` opens each start of a writer:
+    `schema`; `gen`, which start this is, from 0; `step`, the step of its first row; `t`, seconds
+    since 1970; `writer`; `command`, `cwd`, `host`, `pid`, `platform`, `python`, `versions`, `git`
+    (`commit`, `is_dirty`), `environment` (chosen variables); `config`; `changes` from the config of
+    the session before, as `{"dotted.name": [old, new]}`; whatever else the caller gave (`seed`).
+    Secrets are redacted.
+`{"kind":"row","t":...,"step":n,"gen":g,"axes":{...},"data":{...}}` is one call of `log`:
+    every x-axis, then every metric as `section/name`. A value is a number, a text, null or a
+    histogram; see `tracking/values.py` for NaN, infinity and histograms.
+`{"kind":"gap","t":...,"gen":g,"first_step":a,"last_step":b,"rows":n,"reason":...}`
+    stands where `n` rows are missing, because the disk was full or too slow.
+`{"kind":"finish","t":...,"gen":g,"step":n,"status":...}` closes a session: "finished", "crashed"
+    or "stopped". One that was killed has none.
+
+A session that begins at step `s` supersedes every row of earlier sessions whose step is `s` or
+more: a resumed run continues at the step of its checkpoint, and nothing is deleted.
+"""
+
+import atexit
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from amago.core.errors import amago_warning
+from amago.core.names import slug
+from amago.tracking.appender import Appender
+from amago.tracking.config_files import changes, recordable
+from amago.tracking.sections import is_axis
+from amago.tracking.reader import position
+from amago.tracking.session import describe_session, status_at_exit
+from amago.tracking.values import plain_row
+
+SCHEMA = 1
+
+
+class LocalRecord:
+    """The tracker that writes the local record. Made by the experiment; rank 0 owns it.
+
+    Args:
+        writer: name of the file; one process at a time may use it.
+        facts: more entries for the `session` line, e.g. `{"seed": 3}`.
+        warn: shows one line about trouble with the disk; may be called from another thread.
+        flush_interval_s: at most this much is lost when the process is killed.
+        max_pending: rows kept in memory while the disk does not take them.
+    """
+
+    def __init__(
+        self,
+        run_dir: str | os.PathLike[str],
+        writer: str = "learner",
+        *,
+        facts: Mapping[str, Any] | None = None,
+        warn: Callable[[str], None] = amago_warning,
+        flush_interval_s: float = 0.5,
+        max_pending: int = 1000,
+    ) -> None:
+        self.path = Path(run_dir) / "tracking" / f"{slug(writer)}.jsonl"
+        self._warn = warn
+        self._facts = recordable(facts or {})
+        self._config: dict[str, Any] = {}
+        self._appender = Appender(self.path, warn, flush_interval_s, max_pending)
+        self._resume_step: int | None = None
+        self._generation: int | None = None  # None until this session's line is written
+        self._step = 0
+
+    @property
+    def step(self) -> int:
+        """Step of the next row: a checkpoint keeps it for `resume_at`."""
+        if self._generation is not None:
+            return self._step
+        return position(self.path).step if self._resume_step is None else self._resume_step
+
+    def resume_at(self, step: int) -> None:
+        """Go on from a checkpoint that was made at `step`; later rows of the file are superseded.
+
+        Without this, the rows of a new session follow those there are.
+        """
+        self._resume_step = step
+        if self._generation is not None:
+            self._appender.flush()
+            self._generation = None
+
+    def config(self, config: Mapping[str, Any]) -> None:
+        """Keep every setting of the run for the `session` line."""
+        self._config = recordable(config)
+
+    def log(self, row: Mapping[str, Any]) -> None:
+        """Record one row; returns before it is on the disk."""
+        if self._generation is None:
+            self._open_session()
+        axes, data = {}, {}
+        for name, value in plain_row(row).items():
+            (axes if is_axis(name) else data)[name] = value
+        entry = self._entry("row", step=self._step) | {"axes": axes, "data": data}
+        self._appender.put(entry)
+        self._step += 1
+
+    def flush(self, timeout_s: float = 5.0) -> bool:
+        """Wait until every row so far is safe from a kill; False if that took too long."""
+        return self._appender.flush(timeout_s)
+
+    def finish(self, status: str) -> None:
+        """Write how the run ended, and every row still in memory. Nothing if none was logged."""
+        if self._generation is None:
+            return
+        atexit.unregister(self._finish_at_exit)
+        self._appender.put(self._entry("finish", step=self._step) | {"status": status})
+        if not self._appender.close():
+            self._warn(f"the last rows of {self.path} could not be written.")
+
+    def _open_session(self) -> None:
+        before = position(self.path)
+        self._generation = before.generation
+        self._step = before.step if self._resume_step is None else self._resume_step
+        session = {
+            "schema": SCHEMA,
+            "writer": self.path.stem,
+            **describe_session(),
+            **self._facts,
+            "config": self._config,
+            "changes": {} if before.config is None else changes(before.config, self._config),
+        }
+        self._appender.put(self._entry("session", step=self._step) | session)
+        atexit.unregister(self._finish_at_exit)
+        atexit.register(self._finish_at_exit)
+
+    def _finish_at_exit(self) -> None:
+        self.finish(status_at_exit())
+
+    def _entry(self, kind: str, step: int) -> dict[str, Any]:
+        return {"kind": kind, "t": time.time(), "step": step, "gen": self._generation}

@@ -1,0 +1,68 @@
+"""Parameter names, their order and their defaults are as users call them (`signatures.json`)."""
+
+import dataclasses
+import inspect
+import json
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from amago.core.config import REQUIRED
+
+HERE = Path(__file__).parent
+SIGNATURES = json.loads((HERE / "signatures.json").read_text())
+FIELDS = json.loads((HERE / "experiment_fields.json").read_text())
+
+
+def resolve(dotted: str) -> Any:
+    """The class, function or method of a path whose last parts may be attributes of a class."""
+    names = dotted.split(".")
+    for split in range(len(names) - 1, 0, -1):
+        try:
+            found = import_module(".".join(names[:split]))
+        except ModuleNotFoundError:
+            continue
+        for name in names[split:]:
+            found = getattr(found, name)
+        return found
+    raise ModuleNotFoundError(dotted)
+
+
+def shown(parameter: inspect.Parameter) -> str:
+    """`name`, `name=default`, `*name` or `**name`; classes and functions by their name."""
+    stars = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+    name = stars.get(parameter.kind, "") + parameter.name
+    default = parameter.default
+    if default is inspect.Parameter.empty:
+        return name
+    if default is REQUIRED:
+        return f"{name}=REQUIRED"
+    text = default.__name__ if hasattr(default, "__name__") else repr(default)
+    return f"{name}={text}"
+
+
+@pytest.mark.parametrize("dotted", SIGNATURES)
+def test_signature(dotted: str) -> None:
+    found = inspect.signature(resolve(dotted)).parameters.values()
+    assert ", ".join(shown(parameter) for parameter in found) == SIGNATURES[dotted]
+
+
+def test_experiment_has_every_field_with_its_default() -> None:
+    from amago.experiment import Experiment
+
+    wanted = dict(FIELDS)
+    found = {}
+    for field in dataclasses.fields(Experiment):
+        if field.name in wanted:
+            value = "REQUIRED" if field.default is dataclasses.MISSING else field.default
+            found[field.name] = getattr(value, "__name__", value)
+    assert found == wanted
+
+
+def test_experiment_fields_that_have_no_default_come_first_and_in_order() -> None:
+    from amago.experiment import Experiment
+
+    names = [field.name for field in dataclasses.fields(Experiment)]
+    assert names[: len(FIELDS)] == list(FIELDS)

@@ -1,0 +1,86 @@
+"""Every script of `examples/` trains for one tiny epoch."""
+
+import re
+import runpy
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from amago.envs.builtin.tmaze import LEFT, RIGHT
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+
+TINY = {
+    "--run_name": "tiny",
+    "--env_mode": "sync",
+    "--dloader_workers": "0",
+    "--parallel_actors": "2",
+    "--epochs": "1",
+    "--timesteps_per_epoch": "40",
+    "--batches_per_epoch": "2",
+    "--batch_size": "2",
+    "--memory_size": "16",
+    "--memory_layers": "1",
+    "--val_interval": "1",
+    "--ckpt_interval": "1",
+    "--eval_timesteps": "30",
+}
+
+SCRIPTS = {
+    "00_meta_frozen_lake.py": ["--size", "2", "--k_episodes", "2"],
+    "01_gym.py": ["--env", "CartPole-v1", "--max_seq_len", "8"],
+    "04_tmaze.py": ["--corridor", "5"],
+    "05_dark_key_door.py": ["--room_size", "3", "--episode_length", "5", "--meta_horizon", "12"],
+}
+
+
+def run(script, folder, *flags, monkeypatch):
+    tiny = [word for pair in TINY.items() for word in pair]
+    argv = [script, *tiny, "--no_log", "--buffer_dir", str(folder), *flags]
+    monkeypatch.setattr("sys.argv", argv)
+    return runpy.run_path(str(EXAMPLES / script), run_name="__main__")["experiment"]
+
+
+def test_every_script_is_tested():
+    assert sorted(path.name for path in EXAMPLES.glob("*.py")) == sorted(SCRIPTS)
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_it_collects_learns_and_leaves_a_record(script, tmp_path, monkeypatch):
+    experiment = run(script, tmp_path, *SCRIPTS[script], monkeypatch=monkeypatch)
+    assert experiment.grad_update_counter == 2
+    run_dir = tmp_path / "tiny_trial_0"
+    assert (run_dir / "config.json").exists()
+    assert (run_dir / "ckpts" / "policy_weights" / "policy_epoch_0.pt").exists()
+    record = "".join(path.read_text() for path in (run_dir / "tracking").glob("*.jsonl"))
+    assert "test/Average Total Return" in record
+
+
+def test_continuous_actions(tmp_path, monkeypatch):
+    flags = ["--env", "Pendulum-v1", "--max_seq_len", "8", "--traj_encoder", "identity"]
+    experiment = run("01_gym.py", tmp_path, *flags, monkeypatch=monkeypatch)
+    assert experiment.grad_update_counter == 2
+
+
+def test_two_trials_are_two_runs(tmp_path, monkeypatch):
+    flags = [*SCRIPTS["04_tmaze.py"], "--trials", "2"]
+    run("04_tmaze.py", tmp_path, *flags, monkeypatch=monkeypatch)
+    assert {"tiny_trial_0", "tiny_trial_1"} <= {path.name for path in tmp_path.iterdir()}
+
+
+def test_exploration_of_the_tmaze_walks_forward_and_turns_at_random():
+    script = runpy.run_path(str(EXAMPLES / "04_tmaze.py"), run_name="loaded")
+    noise = script["WalkForward"](script["make_maze"](corridor=3))
+    noise.seed(0)
+    noise.global_multiplier[:] = 1.0  # eps is 1 at the start of training
+    left = np.array([[LEFT]], dtype=np.uint8)
+    walked = [noise.add_exploration_noise(left, np.array([step])) for step in (0, 1, 2) * 10]
+    turned = [noise.add_exploration_noise(left, np.array([3])) for _ in range(100)]
+    assert {(int(a[0, 0]), a.dtype.name, a.shape) for a in walked} == {(RIGHT, "uint8", (1, 1))}
+    assert {int(a[0, 0]) for a in turned} == {0, 1, 2, 3}
+
+
+def test_the_readme_lists_every_script_with_its_number():
+    listed = re.findall(r"\| `(\d\d_\w+\.py)` \|", (EXAMPLES / "README.md").read_text())
+    assert listed == sorted(SCRIPTS)

@@ -1,0 +1,87 @@
+"""How the learning runs are set up, scored and written down."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import amago
+from amago.core import config
+from amago.envs import AMAGOEnv
+from amago.loading import DiskTrajDataset
+from amago.nets.tstep_encoders import FFTstepEncoder
+
+SEEDS = (1, 2, 3)
+"""Chosen before the first run."""
+
+
+class ScoredExperiment(amago.Experiment):
+    """An experiment whose score is the mean return of whole episodes, as many from every actor."""
+
+    def policy_metrics(self, returns, specials):
+        """The usual metrics; keeps the returns of the single episodes."""
+        self.finished = [sum(history.data.values(), []) for history in returns]
+        return super().policy_metrics(returns, specials)
+
+    def score(self, episodes: int, longest_episode: int) -> float:
+        """Mean return of `episodes` test episodes: the first ones each actor finishes."""
+        per_actor = episodes // self.parallel_actors
+        self.evaluate_test(self.make_val_env, timesteps=per_actor * longest_episode)
+        assert min(len(returns) for returns in self.finished) >= per_actor
+        return float(np.mean([returns[:per_actor] for returns in self.finished]))
+
+
+def make_experiment(
+    run_dir: Path,
+    make_env: Callable[[], AMAGOEnv],
+    bindings: dict[str, Any],
+    *,
+    seed: int,
+    buffer_size: int,
+    **settings: Any,
+) -> ScoredExperiment:
+    """An experiment in `make_env`, started; `bindings` are gin's, `settings` its keywords."""
+    config.clear()
+    config.bind(bindings)
+    experiment = ScoredExperiment(
+        run_name=f"seed{seed}",
+        ckpt_base_dir=str(run_dir),
+        dataset=DiskTrajDataset(str(run_dir), "buffer", dset_max_size=buffer_size),
+        tstep_encoder_type=FFTstepEncoder,
+        agent_type=amago.Agent,
+        make_train_env=make_env,
+        make_val_env=make_env,
+        env_mode="sync",
+        dloader_workers=0,
+        seed=seed,
+        val_timesteps_per_epoch=0,
+        val_interval=None,
+        ckpt_interval=None,
+        always_save_latest=False,
+        verbose=False,
+        **settings,
+    )
+    experiment.start()
+    return experiment
+
+
+def learn(experiment: amago.Experiment) -> float:
+    """Train to the end; returns how many seconds it took."""
+    began = time.monotonic()
+    experiment.learn()
+    return time.monotonic() - began
+
+
+def report(path: Path, experiment: amago.Experiment, seconds: float, **numbers: Any) -> None:
+    """Write what a run came to as JSON, for `dev/LOG.md`."""
+    numbers |= {
+        "seed": experiment.seed,
+        "frames": experiment.x_axis_metrics()["total_frames"],
+        "updates": experiment.grad_update_counter,
+        "training_s": round(seconds, 1),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(numbers, indent=1) + "\n")

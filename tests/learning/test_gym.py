@@ -1,0 +1,104 @@
+"""Classic control without memory: the update alone must solve what any good agent solves.
+
+Thresholds: CartPole-v1 at 475 (the score its authors call solved), Pendulum-v1 above -250, as the
+mean of 100 evaluation episodes. The control is the same agent before training: it must be far off.
+"""
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import gymnasium as gym
+import pytest
+from runs import SEEDS, learn, make_experiment, report
+
+from amago.envs import AMAGOEnv
+from amago.nets.traj_encoders import FFTrajEncoder
+
+EPISODES = 100
+SMALL_NETWORKS = {
+    "FFTstepEncoder.d_hidden": 128,
+    "FFTstepEncoder.d_output": 64,
+    "FFTrajEncoder.d_model": 64,
+    "Actor.d_hidden": 128,
+    "NCritics.d_hidden": 128,
+    "Agent.tau": 0.01,
+    "EpsilonGreedy.steps_anneal": 3000,
+}
+
+
+@dataclass
+class Task:
+    threshold: float
+    untrained_below: float
+    episode: int
+    epochs: int
+    bindings: dict[str, Any] = field(default_factory=dict)
+
+
+TASKS = {
+    "CartPole-v1": Task(
+        threshold=475.0,
+        untrained_below=250.0,
+        episode=500,
+        epochs=60,
+        bindings={
+            "Agent.gamma": 0.99,
+            "Agent.reward_multiplier": 1.0,
+            "Multigammas.discrete": [0.9, 0.97],
+        },
+    ),
+    "Pendulum-v1": Task(
+        threshold=-250.0,
+        untrained_below=-700.0,
+        episode=200,
+        epochs=60,
+        bindings={
+            "Agent.gamma": 0.97,
+            "Agent.reward_multiplier": 0.1,
+            "Multigammas.continuous": [0.9],
+        },
+    ),
+}
+
+
+def make_env(env_id: str) -> AMAGOEnv:
+    return AMAGOEnv(gym.make(env_id), env_name=env_id)
+
+
+@pytest.mark.learning
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("env_id", TASKS)
+def test_a_memory_free_agent_solves_classic_control(env_id, seed, tmp_path, results_dir):
+    task = TASKS[env_id]
+    experiment = make_experiment(
+        tmp_path,
+        partial(make_env, env_id),
+        SMALL_NETWORKS | task.bindings,
+        seed=seed,
+        buffer_size=2000,
+        traj_encoder_type=FFTrajEncoder,
+        max_seq_len=32,
+        traj_save_len=100,
+        parallel_actors=10,
+        epochs=task.epochs,
+        train_timesteps_per_epoch=100,
+        train_batches_per_epoch=60,
+        batch_size=32,
+        learning_rate=5e-4,
+        lr_warmup_steps=100,
+        sample_actions_val=False,
+    )
+    untrained = experiment.score(EPISODES, task.episode)
+    seconds = learn(experiment)
+    score = experiment.score(EPISODES, task.episode)
+    report(
+        results_dir / f"{env_id}-seed{seed}.json",
+        experiment,
+        seconds,
+        score=score,
+        untrained=untrained,
+        episodes=EPISODES,
+    )
+    assert untrained < task.untrained_below
+    assert score >= task.threshold

@@ -1,0 +1,71 @@
+"""Passive T-Maze: only an agent that remembers the first observation can choose the right arm.
+
+The corridor is 50 steps long. A Transformer and a GRU must succeed in 95 % of episodes; the same
+agent without memory is the control, and can do no better than a coin: 0.5 +- 0.1.
+"""
+
+import runpy
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from runs import SEEDS, learn, make_experiment, report
+
+from amago.nets.traj_encoders import FFTrajEncoder, GRUTrajEncoder, TformerTrajEncoder
+
+CORRIDOR = 50
+EPISODE = CORRIDOR + 1
+EPISODES = 200
+
+ENCODERS = {"transformer": TformerTrajEncoder, "gru": GRUTrajEncoder, "ff": FFTrajEncoder}
+
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "04_tmaze.py"
+
+
+@pytest.mark.learning
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_memory_decides_the_tmaze(encoder, seed, tmp_path, results_dir):
+    example = runpy.run_path(str(EXAMPLE))
+    experiment = make_experiment(
+        tmp_path,
+        partial(example["make_maze"], CORRIDOR),
+        {
+            "Agent.gamma": 0.9999,
+            "Agent.tau": 0.01,
+            "Agent.reward_multiplier": 10.0,
+        },
+        seed=seed,
+        buffer_size=5000,
+        traj_encoder_type=ENCODERS[encoder],
+        exploration_wrapper_type=example["WalkForward"],
+        max_seq_len=EPISODE,
+        parallel_actors=20,
+        epochs=40,
+        train_timesteps_per_epoch=2 * EPISODE,
+        train_batches_per_epoch=50,
+        batch_size=24,
+        learning_rate=5e-4,
+        lr_warmup_steps=100,
+        sample_actions_train=False,
+        sample_actions_val=False,
+    )
+    seconds = learn(experiment)
+    mean_return = experiment.score(EPISODES, EPISODE)
+    success = float(np.mean([r > 0.5 for returns in experiment.finished for r in returns]))
+    report(
+        results_dir / f"tmaze-{encoder}-seed{seed}.json",
+        experiment,
+        seconds,
+        encoder=encoder,
+        corridor=CORRIDOR,
+        success=success,
+        mean_return=mean_return,
+        episodes=EPISODES,
+    )
+    if encoder == "ff":
+        assert 0.4 <= success <= 0.6
+    else:
+        assert success >= 0.95
