@@ -43,6 +43,7 @@ TORCH_FREE_TESTS = (
     "tests/unit/hindsight",
     "tests/unit/tracking",
 )
+LINT_IMPORTS = "from importlinter.cli import lint_imports_command as lint; lint()"
 ONE_TEST_LIMIT_S = 600  # a test that hangs ends with a traceback
 MAX_PROCESSES = 4
 
@@ -89,7 +90,7 @@ def check() -> int:
     readers = {
         "ruff check": ("-m", "ruff", "check", "--quiet", "."),
         "ruff format": ("-m", "ruff", "format", "--check", "."),
-        "import rules": ("-c", "from importlinter.cli import lint_imports_command as f; f()"),
+        "import rules": ("-c", LINT_IMPORTS, "--no-logo", "--no-cache"),
     }
     failed = [name for name, command in readers.items() if env.run(*command, title=name) != 0]
     env.run("scripts/sizes.py", title="long files and functions (places to look, not failures)")

@@ -36,7 +36,14 @@ _BUILTIN_MODULES = (
     "amago.utils",
     "amago.loading",
     "amago.envs.exploration",
-    "amago.nets",
+    "amago.nets.utils",
+    "amago.nets.ff",
+    "amago.nets.cnn",
+    "amago.nets.tstep_encoders",
+    "amago.nets.traj_encoders",
+    "amago.nets.transformer",
+    "amago.nets.actor_critic",
+    "amago.nets.policy_dists",
     "amago.agent",
     "amago.experiment",
 )
@@ -44,8 +51,10 @@ _BUILTIN_MODULES = (
 
 def register_builtins() -> None:
     """Import every module that defines a built-in configurable."""
-    for module in _BUILTIN_MODULES:
-        import_module(module)
+    for path in _BUILTIN_MODULES:
+        module = import_module(path)
+        for name in getattr(module, "__all__", ()):
+            getattr(module, name)  # packages import their members on first use
 
 
 class _LazyRegistry(SelectorMap):
@@ -172,7 +181,7 @@ def _explanation(error: Exception) -> str:
     unknown = re.search(r"No configurable matching '(.+?)'", text)
     if unknown:
         wrong = unknown.group(1)
-        names = {s.rsplit(".", 1)[-1]: s for s in _gin._REGISTRY}
+        names = {s.rsplit(".", 1)[-1]: s for s, _ in _gin._REGISTRY.items()}
         return f"nothing configurable is named '{wrong}'{nearest(wrong.rsplit('.', 1)[-1], names)}"
     return text
 

@@ -61,7 +61,6 @@ def _gather(experiment: Experiment) -> dict[str, Any]:
         "seed": experiment.run_seed,
         "randomness": experiment.randomness.state_dict(),
         "dataset": experiment.dataset.state_dict(),
-        "exploration": experiment.train_envs.exploration_state(),
     }
 
 
@@ -77,7 +76,6 @@ def _scatter(experiment: Experiment, parts: dict[str, Any]) -> None:
         experiment.record.local.resume_at(parts["counters"]["record_step"])
     experiment.randomness.load_state_dict(parts["randomness"])
     experiment.dataset.load_state_dict(parts["dataset"])
-    experiment.train_envs.load_exploration_state(parts["exploration"])
 
 
 def _frames(experiment: Experiment) -> Counter[str]:

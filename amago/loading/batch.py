@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
 from amago.loading.slicing import start_range, window_at
 from amago.rl.masking import PAD_VALUE, transition_mask
@@ -124,16 +125,10 @@ def pad(sequences: Sequence[torch.Tensor]) -> torch.Tensor:
 
     The fill takes the tensors' dtype: 4 for integers, true for booleans.
     """
-    first = sequences[0]
-    lengths = [len(sequence) for sequence in sequences]
-    longest = max(lengths)
-    padded = torch.empty((len(sequences), longest, *first.shape[1:]), dtype=first.dtype)
-    if min(lengths) == longest:
-        return torch.stack(sequences, out=padded)
-    for row, sequence, length in zip(padded.unbind(), sequences, lengths, strict=True):
-        row[:length] = sequence
-        row[length:] = MAGIC_PAD_VAL
-    return padded
+    lengths = {len(sequence) for sequence in sequences}
+    if len(lengths) == 1:
+        return torch.stack(list(sequences))
+    return pad_sequence(list(sequences), batch_first=True, padding_value=MAGIC_PAD_VAL)
 
 
 def RLData_pad_collate(samples: list[RLData]) -> Batch:

@@ -1,6 +1,5 @@
 """Embeddings of a goal given as a short sequence of vectors, for custom timestep encoders."""
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 

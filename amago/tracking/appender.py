@@ -17,7 +17,7 @@ class Appender:
 
     An entry reaches the operating system within `flush_interval_s` and then survives the death of
     this process. While the file cannot be written (disk full), up to `max_pending` entries wait and
-    are tried again; later ones are dropped, and a `gap` entry says which. The thread starts with
+    are tried again; later rows are dropped, and a `gap` entry says which. The thread starts with
     the first entry, and again with one after `close`.
 
     Args:
@@ -56,7 +56,8 @@ class Appender:
     def put(self, entry: Mapping[str, Any]) -> None:
         """Hand over one entry. Never waits for the disk, never raises for its sake."""
         with self._changed:
-            if self._put_count - self._done_count >= self._max_pending:
+            is_full = self._put_count - self._done_count >= self._max_pending
+            if is_full and entry["kind"] == "row":
                 self._dropped[1:] = [entry] if self._dropped else []
                 self._dropped = self._dropped or [entry]
                 self._dropped_count += 1

@@ -7,6 +7,7 @@ another machine, or read after a kill: a line that is not whole is skipped.
 import heapq
 import json
 import os
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from amago.tracking.values import decode
 
 _SESSION = b'{"kind":"session"'
 _ROW = b'{"kind":"row"'
+_TORN_AT_MOST = 7
+"""Lines at the end of a session that a kill, or a disk that fails again and again, may spoil."""
 
 
 @dataclass(frozen=True)
@@ -63,17 +66,19 @@ def read_events(run_dir: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
 
 def position(file: Path) -> Position:
     """The end of a writer's file; the beginning if there is none."""
-    last_row, last_session = None, None
+    session: dict[str, Any] | None = None
+    rows: deque[bytes] = deque(maxlen=_TORN_AT_MOST + 1)
     for line in _lines(file):
         if line.startswith(_ROW):
-            last_row = line
-        elif line.startswith(_SESSION):
-            last_session, last_row = _parse(line) or last_session, None
-    if last_session is None:
+            rows.append(line)
+        elif line.startswith(_SESSION) and (parsed := _parse(line)):
+            session = parsed
+            rows.clear()
+    if session is None:
         return Position()
-    row = _parse(last_row) if last_row else None
-    step = last_session["step"] if row is None else row["step"] + 1
-    return Position(last_session["gen"] + 1, step, last_session.get("config"))
+    last = next((row for line in reversed(rows) if (row := _parse(line))), None)
+    step = session["step"] if last is None else last["step"] + 1
+    return Position(session["gen"] + 1, step, session.get("config"))
 
 
 def _rows_of(file: Path) -> Iterator[Row]:

@@ -26,8 +26,8 @@ from amago.tracking.config_files import recordable, write_text
 from amago.tracking.redact import redact_command
 from amago.tracking.values import plain_row
 
-_REACH_TIMEOUT_S = 4.0
-_INIT_TIMEOUT_S = 7.0
+_REACH_TIMEOUT_S = 3.0
+_INIT_TIMEOUT_S = 6.0
 _FINISH_TIMEOUT_S = 60.0
 _CHARTED = ("val", "test", "train", "dataset")
 _EXIT_CODES = {"finished": 0, "stopped": 255}

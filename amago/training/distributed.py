@@ -65,8 +65,8 @@ class Ranks:
         in turn and moves them to the device. A learning-rate schedule is returned unchanged:
         accelerate would step it once per process.
         """
-        prepared = tuple(self._prepare_one(one) for one in objects)
-        return prepared if len(prepared) > 1 else prepared[0]
+        prepared = [self._prepare_one(one) for one in objects]
+        return tuple(prepared) if len(prepared) > 1 else prepared[0]
 
     def _prepare_one(self, one: Any) -> Any:
         if isinstance(one, DataLoader):
@@ -212,20 +212,17 @@ def _are_many() -> bool:
 
 def _make_accelerator(mixed_precision: str, batches_per_update: int) -> "Accelerator":
     from accelerate import Accelerator, DistributedDataParallelKwargs
-    from accelerate.state import AcceleratorState
+    from accelerate.state import AcceleratorState, PartialState
 
+    if mixed_precision == "fp16" and PartialState().device.type == "cpu":
+        raise ConfigError("mixed_precision='fp16' needs a GPU. Use 'bf16' or 'no'.")
     # accelerate fixes one precision per process; a second experiment may want another.
     if AcceleratorState._shared_state.get("_mixed_precision", mixed_precision) != mixed_precision:
         AcceleratorState._reset_state()
-    try:
-        return Accelerator(
-            gradient_accumulation_steps=batches_per_update,
-            device_placement=True,
-            mixed_precision=mixed_precision,
-            step_scheduler_with_optimizer=False,  # else warm-up shrinks with more processes
-            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
-        )
-    except ValueError as error:
-        raise ConfigError(
-            f"mixed_precision='{mixed_precision}' does not work here: {error} Use 'bf16' or 'no'."
-        ) from error
+    return Accelerator(
+        gradient_accumulation_steps=batches_per_update,
+        device_placement=True,
+        mixed_precision=mixed_precision,
+        step_scheduler_with_optimizer=False,  # else warm-up shrinks with more processes
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+    )

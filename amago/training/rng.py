@@ -74,7 +74,7 @@ class PhaseRandomness:
         seed = derive_seed(self._seed, "phase", phase, self._rank)
         random.seed(seed)
         np.random.seed(seed)
-        torch.random.default_generator.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         if self._gpu is not None:
             with torch.cuda.device(self._gpu):
                 torch.cuda.manual_seed(seed)

@@ -31,9 +31,10 @@ def test_default_type_and_choices(flag: str) -> None:
     action = next(a for a in parser()._actions if flag in a.option_strings)
     assert action.default == wanted.get("default")
     assert action.required == wanted.get("required", False)
-    assert getattr(action.type, "__name__", "str") == wanted.get("type", "str")
+    if "type" in wanted:
+        assert getattr(action.type, "__name__", None) == wanted["type"]
     if "choices" in wanted:
-        assert list(action.choices or []) == wanted["choices"]
+        assert set(action.choices or ()) == set(wanted["choices"])
 
 
 def test_the_registries_decide_what_an_agent_or_encoder_may_be() -> None:

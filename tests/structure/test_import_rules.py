@@ -28,7 +28,7 @@ VIOLATIONS = {
 def lint(folder: Path) -> subprocess.CompletedProcess[str]:
     """Run the linter on the package that lies in `folder`."""
     return subprocess.run(
-        [sys.executable, "-c", LINT, "--no-cache"],
+        [sys.executable, "-c", LINT, "--no-logo", "--no-cache"],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(folder)},
         capture_output=True,

@@ -142,12 +142,15 @@ class RoomKeyDoor(gym.Env):
 
 
 def _checked(name: str, location: Location | str, size: int) -> Location | str:
-    if location == "random":
+    if location == "random" or _is_cell(location, size):
         return location
-    is_cell = not isinstance(location, str) and len(location) == 2
-    if not is_cell or not all(0 <= coordinate < size for coordinate in location):
-        raise ConfigError(
-            f"RoomKeyDoor: {name}={location!r} is neither 'random' nor a cell (x, y) "
-            f"of the {size} x {size} grid, counted from 0."
-        )
-    return location
+    raise ConfigError(
+        f"RoomKeyDoor: {name}={location!r} is neither 'random' nor a cell (x, y) "
+        f"of the {size} x {size} grid, counted from 0."
+    )
+
+
+def _is_cell(location: Location | str, size: int) -> bool:
+    if isinstance(location, str) or len(location) != 2:
+        return False
+    return all(0 <= coordinate < size for coordinate in location)

@@ -75,7 +75,9 @@ class _TMazeBase(gym.Env):
             low, high = [-float(oracle_length), -1.0, -1.0], [float(corridor_length), 1.0, 1.0]
         if expose_time:
             low, high = [*low, 0.0], [*high, 1.0]
-        self.observation_space = gym.spaces.Box(np.float32(low), np.float32(high), dtype=np.float32)
+        self.observation_space = gym.spaces.Box(
+            np.array(low, np.float32), np.array(high, np.float32), dtype=np.float32
+        )
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None

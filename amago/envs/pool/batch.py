@@ -25,16 +25,20 @@ class BatchSteps:
     Attributes:
         env: what is stepped.
         amago_env: the `AMAGOEnv` in it.
+        info: of the last reset or step.
     """
 
     def __init__(self, env: gym.Env) -> None:
         self.env: Any = env
         self.amago_env = _amago_env_in(env)
+        self.info: dict[str, Any] = {}
 
-    def reset(self, seed: int | None = None) -> PoolStep:
+    def reset(
+        self, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> PoolStep:
         """Start an episode in every row."""
         try:
-            timestep, _ = reset_with(self.env.reset, seed)
+            timestep, self.info = reset_with(self.env.reset, seed, options)
         except AmagoError:
             raise
         except Exception as error:
@@ -57,7 +61,7 @@ class BatchSteps:
         """Step every row."""
         restarted = self.amago_env.restarting
         try:
-            timestep, reward, terminated, truncated, info = self.env.step(actions)
+            timestep, reward, terminated, truncated, self.info = self.env.step(actions)
         except AmagoError:
             raise
         except Exception as error:
@@ -66,7 +70,7 @@ class BatchSteps:
         check_finite(timestep.obs, names)
         final, started, ended = timestep, restarted, terminated | truncated
         if ended.any() and not self.amago_env.resets_next_step:
-            final = replace(timestep, obs=final_observations(timestep.obs, ended, info))
+            final = replace(timestep, obs=final_observations(timestep.obs, ended, self.info))
             timestep, started = timestep.create_reset_version(ended), ended
         return PoolStep(
             timestep=timestep,
@@ -77,7 +81,7 @@ class BatchSteps:
             started=started,
             stepped=~restarted,
             env_names=names,
-            metrics=_metrics(info),
+            metrics=_metrics(self.info),
         )
 
     def _names(self) -> list[str]:

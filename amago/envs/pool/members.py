@@ -33,6 +33,13 @@ class Recipe:
     role: str
     first: int = 0
 
+    @property
+    def description(self) -> str:
+        """Which environments these are, for messages."""
+        last = self.first + len(self.factories) - 1
+        which = f"environment {last}" if last == self.first else f"environments {self.first}-{last}"
+        return f"{which} ({self.role})"
+
     def part(self, start: int, stop: int) -> "Recipe":
         """The recipe for environments `start..stop` of this one."""
         return Recipe(

@@ -104,10 +104,11 @@ class EnvRows:
         self._obs = {key: values[own] for key, values in buffers.timestep.obs.items()}
         self.names = [""] * len(members)
 
-    def reset(self) -> None:
-        """Start an episode in every environment."""
+    def reset(self) -> Metrics:
+        """Start an episode in every environment. Returns no metrics."""
         self._each(lambda row: row.reset(), "reset")
         self._finish()
+        return []
 
     def step(self) -> Metrics:
         """Step every environment. Returns the metrics of their infos."""

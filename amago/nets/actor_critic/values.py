@@ -141,6 +141,14 @@ class Values(ABC):
         """What `read` gave, in normalised units."""
 
     @abstractmethod
+    def weighed(self, value: torch.Tensor) -> torch.Tensor:
+        """What `read` gave, in the units that `get_values` hands to the advantage filter."""
+
+    @abstractmethod
+    def logged(self, value: torch.Tensor) -> torch.Tensor:
+        """What `read` gave, in the units that metrics call the raw scale."""
+
+    @abstractmethod
     def td_loss(self, output: Any, target: torch.Tensor) -> torch.Tensor:
         """Distance of predictions `[1 B T C G ...]` from targets `[B T 1 G 1]`: `[B T C G 1]`."""
 
@@ -175,6 +183,12 @@ class PopArtRegression(Values):
     def normalized(self, value: torch.Tensor) -> torch.Tensor:
         return self.popart(value)
 
+    def weighed(self, value: torch.Tensor) -> torch.Tensor:
+        return self.normalized(value)
+
+    def logged(self, value: torch.Tensor) -> torch.Tensor:
+        return value
+
     def td_loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         return squared_td_loss(self.popart(output[0]), self.popart.normalize_values(target))
 
@@ -199,6 +213,12 @@ class TwoHotClassification(Values):
 
     def normalized(self, value: torch.Tensor) -> torch.Tensor:
         return self.popart.normalize_values(value)
+
+    def weighed(self, value: torch.Tensor) -> torch.Tensor:
+        return value
+
+    def logged(self, value: torch.Tensor) -> torch.Tensor:
+        return self.normalized(value)
 
     def td_loss(self, output: Any, target: torch.Tensor) -> torch.Tensor:
         return categorical_td_loss(output.logits[0], self.critics.raw_vals_to_labels(target))

@@ -149,6 +149,6 @@ def _check(d_model: int, n_heads: int, causal: bool) -> None:
         )
     if not causal:
         raise ConfigError(
-            "TformerTrajEncoder.causal=False is not possible: an agent cannot look into its future. "
-            "Remove the binding."
+            "TformerTrajEncoder.causal=False is not possible: an agent cannot look into its "
+            "future. Remove the binding."
         )

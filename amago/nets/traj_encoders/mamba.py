@@ -1,6 +1,6 @@
 """A selective state-space model (Mamba) as trajectory encoder; needs the package `mamba_ssm`."""
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -35,9 +35,9 @@ class MambaHiddenState:
 class _MambaBlock(nn.Module):
     """`x + mamba(norm(x))`."""
 
-    def __init__(self, mamba: nn.Module, d_model: int, norm: str) -> None:
+    def __init__(self, mamba: Any, d_model: int, norm: str) -> None:
         super().__init__()
-        self.mamba = mamba
+        self.mamba: Any = mamba
         self.norm = ff.Normalization(norm, d_model)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -83,14 +83,15 @@ class MambaTrajEncoder(TrajEncoder):
         super().__init__(tstep_dim, max_seq_len)
         mamba_type = _mamba_type()
         self.inp = nn.Linear(tstep_dim, d_model)
-        self.mambas = nn.ModuleList(
+        blocks = [
             _MambaBlock(
                 mamba_type(d_model=d_model, d_state=d_state, d_conv=d_conv, expand=expand),
                 d_model=d_model,
                 norm=norm,
             )
             for _ in range(n_layers)
-        )
+        ]
+        self.mambas = nn.ModuleList(blocks)
         self.out_norm = ff.Normalization(norm, d_model)
         self._emb_dim = d_model
 
@@ -99,13 +100,12 @@ class MambaTrajEncoder(TrajEncoder):
         return self._emb_dim
 
     def init_hidden_state(self, batch_size: int, device: torch.device) -> MambaHiddenState:
-        states = [
-            block.mamba.allocate_inference_cache(batch_size, max_seqlen=1) for block in self.mambas
-        ]
-        conv_states, ssm_states = zip(*states, strict=True)
-        return MambaHiddenState(
-            [state.to(device) for state in conv_states], [state.to(device) for state in ssm_states]
-        )
+        conv_states, ssm_states = [], []
+        for block in self._blocks():
+            conv, ssm = block.mamba.allocate_inference_cache(batch_size, max_seqlen=1)
+            conv_states.append(conv.to(device))
+            ssm_states.append(ssm.to(device))
+        return MambaHiddenState(conv_states, ssm_states)
 
     def reset_hidden_state(
         self, hidden_state: MambaHiddenState | None, dones: np.ndarray
@@ -122,17 +122,20 @@ class MambaTrajEncoder(TrajEncoder):
         log_dict: dict[str, Any] | None = None,
     ) -> tuple[Tensor, MambaHiddenState | None]:
         x = self.inp(seq)
-        for i, block in enumerate(self.mambas):
+        for i, block in enumerate(self._blocks()):
             if hidden_state is None:
                 x = block(x)
             else:
                 x = block.step(x, hidden_state.conv_states[i], hidden_state.ssm_states[i])
         return self.out_norm(x), hidden_state
 
+    def _blocks(self) -> list[_MambaBlock]:
+        return cast(list[_MambaBlock], list(self.mambas))
+
 
 def _mamba_type() -> type[nn.Module]:
     try:
-        from mamba_ssm import Mamba
+        from mamba_ssm import Mamba  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise MissingExtraError("mamba_ssm", "mamba", "MambaTrajEncoder") from error
     return Mamba

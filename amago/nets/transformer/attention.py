@@ -72,6 +72,19 @@ def cache_ages(cache_seqlens: Tensor, slots: int) -> Tensor:
     return (newest - torch.arange(slots, device=newest.device, dtype=newest.dtype)) % slots
 
 
+def visible_slots(cache_seqlens: Tensor, slots: int, window: int | None = None) -> Tensor:
+    """True where a slot holds a key that the present timestep sees, `[B, S]`.
+
+    Args:
+        window: largest age, in timesteps, that is seen; None for all.
+    """
+    if window is None:
+        slot = torch.arange(slots, device=cache_seqlens.device, dtype=cache_seqlens.dtype)
+        return slot <= cache_seqlens.unsqueeze(-1)
+    ages = cache_ages(cache_seqlens, slots)
+    return ages <= cache_seqlens.unsqueeze(-1).clamp(max=window)
+
+
 def cached_attention(
     qkv: Tensor,
     key_cache: Tensor,
@@ -79,17 +92,9 @@ def cached_attention(
     cache_seqlens: Tensor,
     window: int | None = None,
 ) -> Tensor:
-    """Write one timestep to the cache, then let it attend to all that is there: `[B, 1, H, D]`.
-
-    Args:
-        window: largest age, in timesteps, that is attended to; None for all.
-    """
+    """Write one timestep to the cache, then let it attend to what it sees: `[B, 1, H, D]`."""
     write_to_cache(qkv, key_cache, val_cache, cache_seqlens)
-    slots = key_cache.shape[1]
-    ages = cache_ages(cache_seqlens, slots)
-    visible = ages <= cache_seqlens.unsqueeze(-1)  # [B S]
-    if window is not None:
-        visible = visible & (ages <= window)
+    visible = visible_slots(cache_seqlens, key_cache.shape[1], window)
     query = qkv[:, 0, 0].to(key_cache.dtype).unsqueeze(2)  # [B H 1 D]
     # Autocast would copy the whole cache to change its type.
     with torch.autocast(device_type=qkv.device.type, enabled=False):
@@ -126,8 +131,7 @@ class VanillaAttention(SelfAttention):
         else:
             write_to_cache(qkv, key_cache, val_cache, cache_seqlens)
             query, key, value = qkv[:, :, 0].to(key_cache.dtype), key_cache, val_cache
-            seen = cache_ages(cache_seqlens, key.shape[1]) <= cache_seqlens.unsqueeze(-1)
-            seen = seen[:, None, None, :]
+            seen = visible_slots(cache_seqlens, key.shape[1])[:, None, None, :]
         scores = torch.einsum("blhd,bshd->bhls", query, key) * query.shape[-1] ** -0.5
         weights = scores.masked_fill(~seen, float("-inf")).softmax(dim=-1)
         weights = F.dropout(weights, p=self.dropout, training=self.training)
@@ -198,7 +202,9 @@ class FlashAttention(SelfAttention):
         return self._torch(qkv, dropout)
 
     def _kernel(self, qkv: Tensor, dropout: float) -> Tensor:
-        from flash_attn import flash_attn_qkvpacked_func
+        from flash_attn import (  # pyright: ignore[reportMissingImports]
+            flash_attn_qkvpacked_func,
+        )
 
         out = flash_attn_qkvpacked_func(
             qkv.to(torch.bfloat16),

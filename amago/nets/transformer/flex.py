@@ -43,7 +43,7 @@ class FlexAttention(SelfAttention):
         self, score_mod: ScoreMod, mask_mod: MaskMod, causal: bool, dropout: float
     ) -> None:
         if dropout > 0.0:
-            amago_warning(f"FlexAttention has no dropout of attention weights: {dropout} is ignored.")
+            amago_warning(f"FlexAttention cannot drop attention weights: {dropout} is ignored.")
         super().__init__(causal=causal, dropout=0.0)
         self.score_mod = score_mod
         self.mask_mod = _both(_causal_mask, mask_mod) if causal else mask_mod
@@ -169,9 +169,7 @@ class ClippedSlidingSinkAttention(FlexAttention):
         super().__init__(score_mod, mask_mod, causal=causal, dropout=dropout)
 
 
-def _dense(
-    q: Tensor, k: Tensor, v: Tensor, score_mod: ScoreMod, mask_mod: MaskMod
-) -> Tensor:
+def _dense(q: Tensor, k: Tensor, v: Tensor, score_mod: ScoreMod, mask_mod: MaskMod) -> Tensor:
     """The definition, with every score written out: `[B, H, Q, D]`."""
     sizes = (q.shape[0], q.shape[1], q.shape[2], k.shape[2])
     b, h, q_idx, kv_idx = torch.meshgrid(

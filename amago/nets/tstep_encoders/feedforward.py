@@ -50,9 +50,9 @@ class FFTstepEncoder(TstepEncoder):
         auto_scale: bool = False,
     ) -> None:
         super().__init__(obs_space=obs_space, rl2_space=rl2_space, hide_rl2s=hide_rl2s)
-        self.obs_keys = _chosen_keys(obs_space, specify_obs_keys)
-        width = sum(math.prod(obs_space[key].shape or (1,)) for key in self.obs_keys)
-        width += math.prod(rl2_space.shape or (1,))
+        spaces = _chosen_spaces(obs_space, specify_obs_keys)
+        self.obs_keys = sorted(spaces)
+        width = sum(math.prod(space.shape or (1,)) for space in (*spaces.values(), rl2_space))
         if auto_scale:
             d_hidden, d_output = max(d_hidden, width), max(d_output, width)
         self.in_norm = InputNorm(width, skip=not normalize_inputs)
@@ -82,14 +82,13 @@ class FFTstepEncoder(TstepEncoder):
         return self.out_norm(self.base(self.in_norm(features)))
 
 
-def _chosen_keys(obs_space: gym.Space, specified: list[str] | None) -> list[str]:
+def _chosen_spaces(obs_space: gym.Space, specified: list[str] | None) -> dict[str, gym.Space]:
     if not isinstance(obs_space, gym.spaces.Dict):
         raise ConfigError(f"an encoder needs a Dict observation space and got {obs_space}.")
     keys = list(obs_space.spaces) if specified is None else specified
-    missing = [key for key in keys if key not in obs_space.spaces]
-    if missing or not keys:
+    if not keys or not set(keys) <= set(obs_space.spaces):
         raise ConfigError(
             f"specify_obs_keys={specified}, but the observation has {sorted(obs_space.spaces)}. "
             f"Name at least one of these."
         )
-    return sorted(keys)
+    return {key: obs_space.spaces[key] for key in keys}

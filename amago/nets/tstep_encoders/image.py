@@ -1,5 +1,6 @@
 """Image observations: a convolutional network, merged with the previous reward and action."""
 
+import math
 from typing import Any
 
 import gymnasium as gym
@@ -61,7 +62,7 @@ class CNNTstepEncoder(TstepEncoder):
         with torch.no_grad():
             flat_features = self.cnn(self.cnn.blank_img).shape[-1]
         self.img_features = nn.Linear(flat_features, img_features)
-        self.rl2_features = nn.Linear(rl2_space.shape[-1], rl2_features)
+        self.rl2_features = nn.Linear(math.prod(rl2_space.shape or (1,)), rl2_features)
         self.merge = nn.Linear(img_features + rl2_features, d_output)
         self.activation = activation_switch(activation)
         self.out_norm = ff.Normalization(out_norm, d_output)

@@ -1,0 +1,153 @@
+"""The worker process of an `AsyncPool`: some of its environments, and the messages about them.
+
+The parent writes actions into shared memory and sends one byte; the worker steps its environments,
+which write their rows of the shared arrays, and answers one byte, or a pickle where there is more
+to say (a metric, a changed name). A message never carries an observation.
+"""
+
+import mmap
+import multiprocessing
+import os
+import signal
+import threading
+import traceback
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.reduction import recv_handle
+from typing import Any
+
+import cloudpickle
+
+from amago.core import config
+from amago.envs.pool.buffers import StepBuffers
+from amago.envs.pool.members import Recipe
+from amago.envs.pool.rows import EnvRows
+from amago.envs.pool.spaces import PoolSpaces
+
+RESET, STEP, CALL, CLOSE = b"r", b"s", b"c", b"x"
+"""Commands. `CALL` is followed by a pickle of `(name, args, kwargs)`."""
+
+DONE, ANSWER, FAILED = b".", b"+", b"!"
+"""Answers. The last two are followed by a pickle of what there is to say, or of a `Failure`."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a worker is to make.
+
+    Attributes:
+        bindings: gin's, as `core.config.snapshot` gives them. None where they were inherited.
+        environment: variables of the parent; a fork server remembers those of its own start.
+    """
+
+    recipe: Recipe
+    bindings: bytes | None
+    environment: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the shared arrays cannot hold. `names` is None when they have not changed."""
+
+    names: list[str] | None
+    metrics: list[tuple[int, str, Any]]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An exception in a worker.
+
+    Attributes:
+        kind: name of its class.
+        trace: the traceback, as text.
+    """
+
+    kind: str
+    message: str
+    trace: str
+
+    @classmethod
+    def of(cls, error: BaseException) -> "Failure":
+        """Of an exception that is being handled."""
+        return cls(type(error).__name__, str(error), traceback.format_exc())
+
+
+def serve(connection: Connection, order: Order | bytes) -> None:
+    """Make the environments and step them until told to close, or until the parent is gone.
+
+    Args:
+        order: an `Order`, pickled unless it was inherited.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which closes us
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    rows = None
+    try:
+        rows = _set_up(connection, order)
+        if rows is not None:
+            _obey(connection, rows)
+    except (EOFError, OSError):
+        return  # the parent is gone
+    finally:
+        if rows is not None:
+            rows.close()
+
+
+def _set_up(connection: Connection, order: Order | bytes) -> EnvRows | None:
+    """Make the environments, tell their spaces, take their part of the shared memory."""
+    try:
+        recipe = _recipe(order)
+        members = recipe.make()
+    except Exception as error:
+        _send(connection, FAILED, Failure.of(error))
+        return None
+    _send(connection, ANSWER, [(PoolSpaces.of(m.amago_env), m.amago_env.batched) for m in members])
+    num_envs, spaces = connection.recv()
+    memory = os.fdopen(recv_handle(connection), "r+b")
+    with memory:
+        shared = mmap.mmap(memory.fileno(), 0)
+    rows = EnvRows(members, recipe.first, StepBuffers(num_envs, spaces, shared))
+    connection.send_bytes(DONE)
+    return rows
+
+
+def _recipe(order: Order | bytes) -> Recipe:
+    if isinstance(order, bytes):
+        order = cloudpickle.loads(order)
+    assert isinstance(order, Order)
+    os.environ.update(order.environment)
+    if order.bindings is not None:
+        config.restore(order.bindings)
+    return order.recipe
+
+
+def _obey(connection: Connection, rows: EnvRows) -> None:
+    names: list[str] = []
+    while (command := connection.recv_bytes()) != CLOSE:
+        try:
+            if command[:1] == CALL:
+                name, args, kwargs = cloudpickle.loads(command[1:])
+                _send(connection, ANSWER, rows.call(name, *args, **kwargs))
+                continue
+            metrics = rows.step() if command == STEP else rows.reset()
+        except Exception as error:
+            _send(connection, FAILED, Failure.of(error))
+            continue
+        if metrics or rows.names != names:
+            changed = None if rows.names == names else rows.names
+            names = rows.names
+            _send(connection, ANSWER, Report(changed, metrics))
+        else:
+            connection.send_bytes(DONE)
+
+
+def _send(connection: Connection, answer: bytes, content: Any) -> None:
+    connection.send_bytes(answer + cloudpickle.dumps(content))
+
+
+def _exit_with_parent() -> None:
+    """End this process when its parent has ended, whatever the environments are doing."""
+    parent, parent_id = multiprocessing.parent_process(), os.getppid()
+    assert parent is not None
+    while parent.is_alive() and os.getppid() == parent_id:
+        parent.join(timeout=1.0)
+    os._exit(1)

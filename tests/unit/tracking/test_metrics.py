@@ -1,0 +1,59 @@
+import pytest
+
+from amago.tracking.metrics import AXES, SECTIONS, all_metrics, declared, is_axis, section
+
+
+@pytest.mark.parametrize(
+    ("name", "declaration"),
+    [
+        ("val/Average Total Return (Across All Env Names)", None),
+        ("val/Average Total Return in ALE/Pong", "val/Average Total Return in {name}"),
+        ("test/Bottom Quintile Total Return in x", "test/Bottom Quintile Total Return in {name}"),
+        ("val/Average Trial 0 Success in reach-v2", "val/Average {metric} in {name}"),
+        ("val/Env FPS (per_process)", None),
+        ("total_frames-ALE/Pong", "total_frames-{name}"),
+        (
+            "train/Pct. of Actions Approved by Binary FBC (gamma =  0.999)",
+            "train/Pct. of Actions Approved by Binary FBC (gamma = {gamma})",
+        ),
+        (
+            "train/Q(s, a) (global mean, rescaled) gamma=0.999",
+            "train/Q(s, a) (global mean, rescaled) gamma={gamma}",
+        ),
+        ("train/TstepEncoder Grad Norm", None),
+        ("train/activation-TanhGaussian-mu-max", "train/activation-{layer}-{statistic}"),
+        (
+            "dataset/mine Buffer Disk Space (GB)",
+            "dataset/{dataset} Buffer Disk Space (GB)",
+        ),
+        ("System/GPU 3 Power (W)", "System/GPU {index} Power (W)"),
+    ],
+)
+def test_a_name_finds_its_declaration(name, declaration):
+    metric = declared(name)
+    assert metric is not None and metric.name == (declaration or name)
+
+
+@pytest.mark.parametrize("name", ["train/mine", "val/Env FPS", "test/Env FPS (per_process)", ""])
+def test_other_names_are_not_declared(name):
+    assert declared(name) is None
+
+
+def test_every_declaration_covers_itself_and_is_complete():
+    for metric in all_metrics():
+        assert declared(metric.name) == metric
+        assert metric.section in SECTIONS
+        assert metric.unit and metric.source and metric.says.endswith((".", ")"))
+
+
+def test_names_are_declared_once_and_in_the_order_of_the_sections():
+    names = [metric.name for metric in all_metrics()]
+    assert len(names) == len(set(names))
+    sections = [metric.section for metric in all_metrics()]
+    assert list(dict.fromkeys(sections)) == list(SECTIONS)
+
+
+def test_axes_are_told_from_metrics_by_their_names():
+    assert all(is_axis(name) for name in (*AXES, "total_frames-ALE/Pong", "my_axis"))
+    assert not is_axis("val/total_frames")
+    assert section("Epoch") == "Charts" and section("test/x/y") == "test"

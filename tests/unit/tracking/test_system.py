@@ -1,0 +1,89 @@
+import sys
+from types import SimpleNamespace
+
+from amago.tracking.metrics import declared
+from amago.tracking.system import SystemMonitor
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def test_every_sampled_metric_is_declared_and_finite(tmp_path):
+    clock = Clock()
+    monitor = SystemMonitor(tmp_path, clock=clock)
+    monitor.sample()
+    clock.now = 2.0
+    metrics = monitor.sample()
+    assert {"CPU (%)", "RAM (%)", "Process RSS (GB)", "Disk Free (GB)"} <= metrics.keys()
+    assert "Network Sent (MB/s)" in metrics
+    assert all(declared(f"System/{name}") for name in metrics)
+    assert all(0 <= value < float("inf") for value in metrics.values())
+
+
+def test_a_sample_is_due_at_once_and_then_by_the_interval(tmp_path):
+    clock = Clock()
+    monitor = SystemMonitor(tmp_path, interval_s=30, clock=clock)
+    assert monitor.is_due()
+    monitor.sample()
+    assert not monitor.is_due()
+    clock.now = 30.0
+    assert monitor.is_due()
+
+
+def test_rates_are_bytes_over_the_time_between_samples(tmp_path, monkeypatch):
+    clock, sent = Clock(), iter([1_000_000, 5_000_000])
+    monkeypatch.setattr(
+        "psutil.net_io_counters", lambda: SimpleNamespace(bytes_recv=0, bytes_sent=next(sent))
+    )
+    monitor = SystemMonitor(tmp_path, clock=clock)
+    assert "Network Sent (MB/s)" not in monitor.sample()
+    clock.now = 2.0
+    assert monitor.sample()["Network Sent (MB/s)"] == 2.0
+
+
+class FakeNvml:
+    """Two GPUs; the second does not report its power."""
+
+    class NVMLError(Exception):
+        pass
+
+    def nvmlInit(self):
+        pass
+
+    def nvmlDeviceGetCount(self):
+        return 2
+
+    def nvmlDeviceGetHandleByIndex(self, index):
+        return index
+
+    def nvmlDeviceGetMemoryInfo(self, handle):
+        return SimpleNamespace(used=4e9, total=16e9)
+
+    def nvmlDeviceGetUtilizationRates(self, handle):
+        return SimpleNamespace(gpu=50)
+
+    def nvmlDeviceGetPowerUsage(self, handle):
+        if handle == 1:
+            raise self.NVMLError
+        return 250_000
+
+
+def test_gpus_are_sampled_and_what_one_does_not_report_is_left_out(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pynvml", FakeNvml())
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    metrics = SystemMonitor(tmp_path).sample()
+    assert metrics["GPU 0 Utilization (%)"] == 50
+    assert metrics["GPU 0 Memory (GB)"] == 4 and metrics["GPU 1 Memory (%)"] == 25
+    assert metrics["GPU 0 Power (W)"] == 250 and "GPU 1 Power (W)" not in metrics
+    assert all(declared(f"System/{name}") for name in metrics)
+
+
+def test_only_visible_gpus_are_sampled(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pynvml", FakeNvml())
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    metrics = SystemMonitor(tmp_path).sample()
+    assert "GPU 1 Memory (GB)" in metrics and "GPU 0 Memory (GB)" not in metrics
