@@ -7,6 +7,8 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+import amago.core.config  # noqa: F401  (from now on gin finds the built-in names by itself)
+
 try:
     __version__ = version("amago")
 except PackageNotFoundError:

@@ -7,7 +7,7 @@ _HOME = {
     "Agent": "amago.agent.agent",
     "BaseAgent": "amago.agent.base",
     "MultiTaskAgent": "amago.agent.multitask",
-    "Multigammas": "amago.agent.agent",
+    "Multigammas": "amago.agent.multigammas",
     "binary_filter": "amago.rl.filters",
     "exp_filter": "amago.rl.filters",
     "get_action_dim_and_type": "amago.agent.base",

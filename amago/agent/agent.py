@@ -1,7 +1,7 @@
 """`Agent`: the actor-critic that the published results were made with.
 
-Axes: `B` sequences, `L` timesteps, `T = L - 1` transitions, `K` samples, `C` critics, `G` discounts,
-`A` action.
+Axes: `B` sequences, `L` timesteps, `T = L - 1` transitions, `K` samples, `C` critics,
+`G` discounts, `A` action.
 """
 
 import copy
@@ -17,6 +17,7 @@ from torch import nn
 from amago.agent import diagnostics
 from amago.agent.actions import Actions, ExactActions
 from amago.agent.base import BaseAgent, register_agent
+from amago.agent.multigammas import Multigammas
 from amago.agent.update import Evaluation, Networks, Settings, Update, update
 from amago.core.config import configurable
 from amago.core.errors import ConfigError, amago_warning
@@ -30,28 +31,6 @@ from amago.rl.ensemble import reduce_ensemble
 from amago.rl.filters import binary_filter
 from amago.rl.masking import masked_mean
 from amago.rl.returns import nstep_return
-
-_EXTRA_DISCOUNTS = (0.1, 0.9, 0.95, 0.97, 0.99, 0.995)
-
-
-@configurable(module="amago.agent")
-class Multigammas:
-    """Discounts trained beside the one that acts.
-
-    Their policies are auxiliary tasks at shorter horizons, and share the sequence model.
-
-    Args:
-        discrete: with discrete actions.
-        continuous: with all others.
-    """
-
-    def __init__(
-        self,
-        discrete: Iterable[float] = _EXTRA_DISCOUNTS,
-        continuous: Iterable[float] = _EXTRA_DISCOUNTS,
-    ) -> None:
-        self.discrete = list(discrete)
-        self.continuous = list(continuous)
 
 
 @configurable(module="amago.agent")
@@ -271,7 +250,7 @@ class Agent(BaseAgent):
         actor_mask = self.edit_actor_mask(batch, actor_loss, actor_mask)
         loss = masked_mean(actor_loss, actor_mask)
         self.update_info["Actor Loss"] = loss.detach()
-        self.update_info["Critic Loss"] = torch.zeros_like(loss.detach())
+        self.update_info["Critic Loss"] = 0.0
         self.update_info["Unmasked Batch Size (in Timesteps)"] = actor_mask[..., 0, 0].sum()
         if critic_loss is not None:
             critic_mask = state_mask[:, :, None, None].expand_as(critic_loss)
@@ -315,7 +294,7 @@ class Agent(BaseAgent):
         )
 
     def _settings(self) -> Settings:
-        exact = self.discrete and self.actions_type is ExactActions
+        exact = self.discrete and issubclass(self.actions_type, ExactActions)
         return Settings(
             online=self.online_coeff,
             offline=self.offline_coeff,
@@ -340,7 +319,6 @@ class Agent(BaseAgent):
         """
         return reduce_ensemble(q, self.num_critics_td, pessimistic=self.online_coeff > 0)
 
-    @torch.no_grad()
     def get_values(self, batch: Batch) -> dict[str, torch.Tensor]:
         """What the critics think of a batch, for inspection.
 
@@ -350,25 +328,15 @@ class Agent(BaseAgent):
             units of scaled return, and `filter_weights`: each `[B T G 1]`. Also `state_mask`,
             `[B T 1]`; elsewhere numbers are meaningless.
         """
-        state, _ = self.get_state_embedding(batch.obs, batch.rl2s, batch.time_idxs)
-        values, actions, hp = self._values(), self._actions(), self._settings()
-        dist = actions.view(self._networks(batch, None).actor(state))
-        drawn = actions.draw(dist, hp.k_actor, with_gradient=False)[:, :, :-1]
-        stored = actions.seen_by_critics(actions.stored(batch.actions))[None, :, :-1]
-        q = values.read(self.critics(state[:, :-1], stored)).mean(dim=0)  # [B T C G 1]
-        v = values.read(self.critics(state[:, :-1], drawn)).mean(dim=0)
-        q_sa, v_s = values.to_returns(q), values.to_returns(v)
-        compared = values.weighed(q).mean(dim=2) - values.weighed(v).mean(dim=2)
-        correction = int(q.shape[2] > 1)  # the deviation of one critic is 0
-        return {
-            "q_sa": q_sa.mean(dim=2),
-            "v_s": v_s.mean(dim=2),
-            "advantage": q_sa.mean(dim=2) - v_s.mean(dim=2),
-            "filter_weights": hp.weigh(compared).float(),
-            "state_mask": batch.mask[..., None],
-            "q_sa_std": q_sa.std(dim=2, correction=correction),
-            "v_s_std": v_s.std(dim=2, correction=correction),
-        }
+        with torch.no_grad():
+            return diagnostics.inspect_values(
+                batch=batch,
+                state=self._encode(batch, log_dict=None),
+                net=self._networks(batch, log_dict=None),
+                values=self._values(),
+                actions=self._actions(),
+                hp=self._settings(),
+            )
 
     # ----------------------------------------------------------------------- parameters and copies
 

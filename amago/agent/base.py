@@ -225,7 +225,7 @@ class BaseAgent(KeepsConstants, ABC):
             is_resume: the whole run was, not the weights alone.
         """
 
-    # -------------------------------------------------------------------------------- for subclasses
+    # ----------------------------------------------------------------------------- for subclasses
 
     def _full_copy(self, target: nn.Module, online: nn.Module) -> None:
         """Set the parameters of `target` to those of `online`."""

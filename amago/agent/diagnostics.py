@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from amago.agent.actions import Actions
-from amago.agent.update import Evaluation
+from amago.agent.update import Evaluation, Networks, Settings
 from amago.core.values import Histogram
 from amago.loading.batch import Batch
 from amago.nets.actor_critic.values import PopArtLayer, Values
@@ -46,24 +46,22 @@ def td_stats(
         gammas: `[G]`.
     """
     q, target = evaluation.q, evaluation.target
-    valid = mask[:, :, None, None]  # [B T 1 1 1]
+    valid, each = mask[:, :, None, None], mask[:, :, None]  # [B T 1 1 1], [B T 1 1]
     in_returns, own = values.to_returns(q), values.logged(q)
     spread = own.std(dim=2, keepdim=True, correction=int(q.shape[2] > 1))  # [B T 1 G 1]
     stats: Metrics = {}
     for g, gamma in enumerate(gammas.tolist()):
-        name = f"gamma={gamma:.3f}"
-        stats |= {
-            f"Q(s, a) (global mean, rescaled) {name}": masked_mean(in_returns[..., g, :], mask[:, :, None]),
-            f"Q(s,a) (global mean, raw scale) {name}": masked_mean(own[..., g, :], mask[:, :, None]),
-            f"Q(s, a) Ensemble Stdev. (raw scale, ignoring padding) {name}": masked_mean(
-                spread[..., g, :], mask[:, :, None]
-            ),
-        }
+        for name, x in (
+            ("Q(s, a) (global mean, rescaled)", in_returns),
+            ("Q(s,a) (global mean, raw scale)", own),
+            ("Q(s, a) Ensemble Stdev. (raw scale, ignoring padding)", spread),
+        ):
+            stats[f"{name} gamma={gamma:.3f}"] = masked_mean(x[..., g, :], each)
     return stats | {
         "Q(s, a) (global std, rescaled, ignoring padding)": _std(in_returns, valid),
         "Min TD Target": _lowest(target, valid),
         "Max TD Target": _highest(target, valid),
-        "TD Target (test-time gamma)": masked_mean(target[..., -1, :], mask[:, :, None]),
+        "TD Target (test-time gamma)": masked_mean(target[..., -1, :], each),
     }
 
 
@@ -138,6 +136,35 @@ def bin_stats(mask: torch.Tensor, logits: torch.Tensor) -> Metrics:
     return {
         "Maximum Bin (All Gammas)": _count(best[valid], num_bins),
         "Maximum Bin (Target Gamma)": _count(best[..., -1][valid[..., -1]], num_bins),
+    }
+
+
+@torch.no_grad()
+def inspect_values(
+    batch: Batch,
+    state: torch.Tensor,
+    net: Networks,
+    values: Values,
+    actions: Actions,
+    hp: Settings,
+) -> dict[str, torch.Tensor]:
+    """What the online critics think of a batch; see `Agent.get_values`. Arguments as in `update`."""
+    now, dist = state[:, :-1], actions.view(net.actor(state))
+    drawn = actions.draw(dist, hp.k_actor, with_gradient=False)[:, :, :-1]  # [K B T G A]
+    stored = actions.seen_by_critics(actions.stored(batch.actions))[None, :, :-1]
+    q = values.read(net.critics(now, stored)).mean(dim=0)  # [B T C G 1]
+    v = values.read(net.critics(now, drawn)).mean(dim=0)
+    q_sa, v_s = values.to_returns(q), values.to_returns(v)
+    compared = values.weighed(q).mean(dim=2) - values.weighed(v).mean(dim=2)  # [B T G 1]
+    correction = int(q.shape[2] > 1)  # the deviation of one critic is 0
+    return {
+        "q_sa": q_sa.mean(dim=2),
+        "v_s": v_s.mean(dim=2),
+        "advantage": q_sa.mean(dim=2) - v_s.mean(dim=2),
+        "filter_weights": hp.weigh(compared).float(),
+        "state_mask": batch.mask[..., None],
+        "q_sa_std": q_sa.std(dim=2, correction=correction),
+        "v_s_std": v_s.std(dim=2, correction=correction),
     }
 
 

@@ -101,8 +101,9 @@ class MultiTaskAgent(Agent):
         missing = [name for name in needed if not hasattr(self.critics, name)]
         if missing:
             raise ConfigError(
-                f"MultiTaskAgent reads critics as bins of return, and {type(self.critics).__name__} "
-                f"has no {', '.join(missing)}. Use NCriticsTwoHot, or Agent with this critic."
+                f"MultiTaskAgent reads critics as bins of return, but "
+                f"{type(self.critics).__name__} has no {', '.join(missing)}. Use NCriticsTwoHot, "
+                f"or Agent with this critic."
             )
 
     def _refuse_online_loss(self) -> None:

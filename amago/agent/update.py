@@ -130,9 +130,7 @@ def update(
     actor_loss = hp.offline * filtered_bc_loss(log_prob, weight)
     if own_value is not None:
         actor_loss = actor_loss + hp.online * dpg_loss(own_value)
-    return Update(
-        actor_loss, critic_loss, policy, log_prob, weight, Evaluation(output, q, target)
-    )
+    return Update(actor_loss, critic_loss, policy, log_prob, weight, Evaluation(output, q, target))
 
 
 def td_target(

@@ -25,7 +25,6 @@ Nothing here is executable: JSON, safetensors, and state dicts read with `weight
 | `encoding` | nested values as JSON plus named tensors, and back |
 | `weights` | policy weights, alone |
 | `lock` | one live learner per run |
-| `durable` | files that survive a power cut, or were never there |
 """
 
 from importlib import import_module

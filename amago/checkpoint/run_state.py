@@ -18,8 +18,8 @@ from typing import Any
 import safetensors.torch
 from safetensors import SafetensorError
 
-from amago.checkpoint import durable
 from amago.checkpoint.encoding import decode, encode
+from amago.core.atomic import write_whole
 from amago.core.errors import CheckpointError, amago_warning
 
 MANIFEST = "MANIFEST.json"
@@ -171,12 +171,12 @@ def _write_folder(
         "parts": aliases,
         "files": files,
     }
-    durable.write_new(folder / MANIFEST, _json({**content, "digest": _digest(_json(content))}))
-    durable.sync_folder(folder)
+    manifest = _json({**content, "digest": _digest(_json(content))})
+    write_whole(str(folder / MANIFEST), [manifest], fsync=True)
 
 
 def _write(folder: Path, name: str, payload: bytes, files: dict[str, dict[str, Any]]) -> None:
-    durable.write_new(folder / name, payload)
+    write_whole(str(folder / name), [payload], fsync=True)
     files[name] = {"size": len(payload), "sha256": _digest(payload)}
 
 
@@ -186,8 +186,17 @@ def _put_in_place(scratch: Path, path: Path) -> None:
     if path.exists():
         os.rename(path, _hidden(path, "old"))
     os.rename(scratch, path)
-    durable.sync_folder(path.parent)
+    _sync(path.parent)
     shutil.rmtree(_hidden(path, "old"), ignore_errors=True)
+
+
+def _sync(folder: Path) -> None:
+    """Flush the folder's list of names to the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _clear_hidden(folder: Path) -> None:

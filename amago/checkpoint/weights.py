@@ -5,8 +5,8 @@ that loading it runs no code.
 """
 
 import io
-import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,17 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from amago.checkpoint import durable
+from amago.core.atomic import sweep_temporaries, write_whole
 from amago.core.errors import CheckpointError
 
-_UNREADABLE = (
-    zipfile.BadZipFile,
-    pickle.UnpicklingError,
-    RuntimeError,
-    EOFError,
-    ValueError,
-    NotImplementedError,
-)
 _POLICY_FILE = re.compile(r"policy_epoch_(\d+)\.pt")
 
 
@@ -57,7 +49,8 @@ def save_policy(path: str | Path, state_dict: Mapping[str, Any]) -> None:
     torch.save({name: _alone(value) for name, value in state_dict.items()}, payload)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        durable.replace(path, payload.getbuffer())
+        sweep_temporaries(str(path.parent))
+        write_whole(str(path), [payload.getbuffer()], fsync=True)
     except OSError as error:
         raise CheckpointError(f"could not save '{path}': {error}.") from error
 
@@ -75,8 +68,8 @@ def load_policy(path: str | Path, map_location: Any = "cpu") -> dict[str, Any]:
         raise CheckpointError(f"cannot read the weights '{path}': {error.strerror}.") from error
     try:
         _check_archive(payload)
-        return torch.load(io.BytesIO(payload), map_location=map_location, weights_only=True)
-    except _UNREADABLE as error:
+        return _load(payload, map_location)
+    except Exception as error:  # an altered pickle fails in whatever way its bytes happen to say
         reason = str(error).split("\n")[0]
         raise CheckpointError(f"'{path}' is not a file of weights: {reason}") from error
 
@@ -105,6 +98,12 @@ def _alone(value: Any) -> Any:
         return value
     value = value.detach().cpu()
     return value.clone() if value.untyped_storage().nbytes() > value.nbytes else value
+
+
+def _load(payload: bytes, map_location: Any) -> dict[str, Any]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # about what the next line refuses anyway
+        return torch.load(io.BytesIO(payload), map_location=map_location, weights_only=True)
 
 
 def _check_archive(payload: bytes) -> None:

@@ -42,6 +42,17 @@ _NPY_HEADER = re.compile(
     rb"\{'descr': '([<|][biuf]\d{1,2})', 'fortran_order': (True|False), "
     rb"'shape': \(((?:\d{1,15}, ?)*(?:\d{1,15})?,?)\), \} *\n"
 )
+_WHAT_ZIPFILE_RAISES = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    LookupError,
+    NotImplementedError,
+    OverflowError,
+    RuntimeError,
+    ValueError,
+)
 _CHUNK = 1 << 20
 _HEAD = 4096
 
@@ -146,27 +157,19 @@ def read_table(descriptor: int) -> MemberTable:
         TrajectoryError: the file is truncated, altered, or no `.npz`.
     """
     identity = identity_of(descriptor)
-    directory = _read_directory(descriptor, size=identity[1])
-    if directory is None:
-        return MemberTable(None, identity)
-    listing, count, end = directory
+    entries, end = _read_directory(descriptor, size=identity[1])
     members: dict[str, Member] = {}
-    position, expected = 0, 0
-    for _ in range(count):
-        entry, position = _next_entry(listing, position)
+    free_from = 0
+    for entry in entries:
         if entry.is_foreign:
             return MemberTable(None, identity)
-        if entry.offset < expected or entry.offset + _LOCAL.size + entry.size > end:
+        if entry.offset < free_from or entry.offset + _LOCAL.size + entry.size > end:
             raise TrajectoryError("members of the file overlap, or lie outside of it")
         member = _read_member(descriptor, entry, end)
         if member is None:
             return MemberTable(None, identity)
-        expected = member.offset
-        if entry.key in members:
-            raise TrajectoryError(f"the file has two members named '{entry.key}'")
+        free_from = entry.offset + _LOCAL.size + entry.size
         members[entry.key] = member
-    if position != len(listing):
-        raise TrajectoryError("the file's directory has something after its last entry")
     return MemberTable(members, identity)
 
 
@@ -185,8 +188,8 @@ class _Entry:
         return self.name[:-4].decode()
 
 
-def _read_directory(descriptor: int, size: int) -> tuple[bytes, int, int] | None:
-    """The central directory, how many entries it has, where it begins. None: a 64-bit zip."""
+def _read_directory(descriptor: int, size: int) -> tuple[list[_Entry], int]:
+    """The central directory, and where it begins."""
     tail_at = max(0, size - _HEAD)
     tail = os.pread(descriptor, _HEAD, tail_at)
     if len(tail) < _END.size:
@@ -197,11 +200,18 @@ def _read_directory(descriptor: int, size: int) -> tuple[bytes, int, int] | None
     if magic != _END_MAGIC or comment:
         raise TrajectoryError("the file does not end like a zip: truncated, or no .npz")
     if at == _IN_64_BIT:
-        return None
+        return [_Entry(b"", 0, 0, 0, is_foreign=True)], size
     if disk or start_disk or here != count or at + length != size - _END.size:
         raise TrajectoryError("the file's directory is not where its end record says")
     listing = tail[at - tail_at : -_END.size] if at >= tail_at else os.pread(descriptor, length, at)
-    return listing, count, at
+    entries: list[_Entry] = []
+    position = 0
+    for _ in range(count):
+        entry, position = _next_entry(listing, position)
+        entries.append(entry)
+    if position != len(listing) or len({entry.name for entry in entries}) != count:
+        raise TrajectoryError("the file's directory is damaged, or two members have the same name")
+    return entries, at
 
 
 def _next_entry(listing: bytes, position: int) -> tuple[_Entry, int]:
@@ -315,20 +325,17 @@ def load_npz(path: str, max_bytes: int = 4 << 30) -> dict[str, np.ndarray]:
     """
     with Path(path).open("rb") as file:
         try:
+            _read_directory(file.fileno(), os.fstat(file.fileno()).st_size)
             with zipfile.ZipFile(file) as archive:
                 return _unpack(archive, max(max_bytes, os.fstat(file.fileno()).st_size))
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-            raise TrajectoryError(f"{path} is damaged: {error}") from error
-        except (ValueError, RuntimeError, struct.error, OverflowError, LookupError) as error:
-            if isinstance(error, TrajectoryError):
-                raise
+        except TrajectoryError:
+            raise
+        except _WHAT_ZIPFILE_RAISES as error:
             raise TrajectoryError(f"{path} is damaged: {error}") from error
 
 
 def _unpack(archive: zipfile.ZipFile, max_bytes: int) -> dict[str, np.ndarray]:
     names = archive.namelist()
-    if len(set(names)) != len(names):
-        raise TrajectoryError("the file has two members of the same name")
     declared = sum(info.file_size for info in archive.infolist())
     if declared > max_bytes:
         raise TrajectoryError(f"the file unpacks to {declared} bytes; the limit is {max_bytes}")

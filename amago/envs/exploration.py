@@ -142,8 +142,9 @@ class BilevelEpsilonGreedy(ExplorationWrapper):
         """
         start = self._annealed(self.eps_start_start, self.eps_start_end)
         end = self._annealed(self.eps_end_start, self.eps_end_end)
-        eps = self.global_multiplier * (start - (start - end) * local_step / self.rollout_horizon)
-        return np.minimum(np.maximum(eps, 0.0), 1.0)
+        slope = (start - end) / self.rollout_horizon
+        eps = self.global_multiplier * (start - slope * local_step)
+        return np.minimum(np.maximum(eps, 0.0, out=eps), 1.0, out=eps)
 
     def _annealed(self, first: float, last: float) -> float:
         return max(first - self.global_step * (first - last) / self.steps_anneal, last)
@@ -159,8 +160,12 @@ class BilevelEpsilonGreedy(ExplorationWrapper):
 
     def _random_in_place_of(self, action: np.ndarray, eps: np.ndarray) -> np.ndarray:
         explores = self.rng.random(len(action)) < eps
-        random = self.rng.integers(self.env.action_size, size=len(action), dtype=action.dtype)
-        return np.where(explores, random, action[:, 0])[:, np.newaxis]
+        count = np.count_nonzero(explores)
+        if count == 0:
+            return action
+        action = action.copy()
+        action[explores, 0] = self.rng.random(count) * self.env.action_size
+        return action
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -226,6 +231,11 @@ class EpsilonGreedy(BilevelEpsilonGreedy):
             steps_anneal=steps_anneal,
             randomize_eps=randomize_eps,
         )
+
+    def current_eps(self, local_step: np.ndarray) -> np.ndarray:
+        """`[N]` exploration levels in [0, 1]; the same at every step of an episode."""
+        level = self._annealed(self.eps_start_start, self.eps_start_end)
+        return self.global_multiplier * min(max(level, 0.0), 1.0)
 
 
 def _check_schedule(

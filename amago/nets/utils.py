@@ -47,7 +47,7 @@ class InputNorm(nn.Module):
         rate  = beta / (1 - (1 - beta) ** _t)        # bias correction, as in Adam
         mu   <- (1 - rate) * mu + rate * mean(x)
         nu   <- (1 - rate) * nu + rate * mean(x ** 2)
-        sigma = sqrt(nu - mu ** 2)
+        sigma = sqrt(nu - mu ** 2 + 1e-5)
 
     Args:
         dim: number of features, the last axis of the input.
@@ -76,7 +76,8 @@ class InputNorm(nn.Module):
     @property
     def sigma(self) -> Tensor:
         """Standard deviation of each feature, limited to [1e-4, 1e6]."""
-        return torch.sqrt((self.nu - self.mu**2).clamp(min=0.0)).clamp(1e-4, 1e6)
+        variance = (self.nu - self.mu**2).clamp(min=0.0)
+        return torch.sqrt(variance + 1e-5).clamp(1e-4, 1e6)
 
     def masked_stats(self, val: Tensor) -> tuple[Tensor, Tensor]:
         """First and second moment of each feature over the timesteps that are not padding.

@@ -1,6 +1,7 @@
 """What a run says on the terminal: summary, progress, evaluation results, trouble."""
 
 import os
+import shutil
 import sys
 import textwrap
 import time
@@ -103,7 +104,7 @@ class Console:
                 unit=f" {unit}s",
                 colour=colour if _has_colour(self.stream) else None,
                 bar_format=_BAR,
-                dynamic_ncols=True,
+                ncols=shutil.get_terminal_size((_WIDTH, 24)).columns,
                 file=self.stream,
             ) as bar:
                 yield bar

@@ -24,6 +24,7 @@ from amago.core.errors import amago_warning
 from amago.core.values import Histogram
 from amago.tracking.config_files import recordable, write_text
 from amago.tracking.redact import redact_command
+from amago.tracking.sections import is_axis
 from amago.tracking.values import plain_row
 
 _REACH_TIMEOUT_S = 3.0
@@ -116,13 +117,9 @@ class WandbTracker:
         self.start()
         if self._run is None:
             return
-        values = {
-            self._renamed(name): _to_wandb(value)
-            for name, value in plain_row(row).items()
-            if not name.startswith("System/")
-        }
-        if any("/" in name for name in values):
-            self._run.log(values)
+        kept = {k: v for k, v in plain_row(row).items() if not k.startswith("System/")}
+        if not all(is_axis(name) for name in kept):
+            self._run.log({self._renamed(name): _to_wandb(value) for name, value in kept.items()})
 
     def finish(self, status: str) -> None:
         """End the run on W&B; what could not be uploaded in time stays on disk."""

@@ -5,14 +5,22 @@ import re
 import subprocess
 import sys
 import tomllib
+from itertools import chain
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 ABSOLUTE = re.compile(r"(?<![\w.])/(?:home|root|Users|work|opt)/\w")
-INSTALLED_AS = {"gin": "gin-config"}
-OPTIONAL = {"matplotlib": "demo"}
+INSTALLED_AS = {
+    "flash_attn": "flash-attn",
+    "gin": "gin-config",
+    "mamba_ssm": "mamba-ssm",
+    "pynvml": "nvidia-ml-py",
+}
+NEED_A_GPU = {"gpu", "mamba"}  # extras that the tests run without
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS = PROJECT["optional-dependencies"]
 
 
 def files() -> list[Path]:
@@ -52,24 +60,38 @@ def imported(tree: ast.Module) -> set[str]:
     return names
 
 
-def test_every_package_that_the_library_imports_is_a_declared_dependency() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    declared = {re.split(r"[^\w-]", requirement)[0] for requirement in project["dependencies"]}
+def names(requirements: list[str]) -> set[str]:
+    """The distributions that requirements name."""
+    return {re.split(r"[^\w-]", requirement)[0] for requirement in requirements}
+
+
+def test_every_package_that_the_library_imports_is_declared() -> None:
+    declared = names([*PROJECT["dependencies"], *chain(*EXTRAS.values())])
     third_party: set[str] = set()
     for path in (ROOT / "amago").rglob("*.py"):
         third_party |= imported(ast.parse(path.read_text()))
-    third_party -= {*sys.stdlib_module_names, "amago", *OPTIONAL}
+    third_party -= {*sys.stdlib_module_names, "amago"}
     assert {INSTALLED_AS.get(name, name) for name in third_party} <= declared
 
 
 def test_every_dependency_is_pinned_to_the_version_the_tests_ran_with() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [*project["dependencies"]]
-    for extra in project["optional-dependencies"].values():
-        wanted += extra
+    tested = [needed for extra, needed in EXTRAS.items() if extra not in NEED_A_GPU]
+    wanted = names([*PROJECT["dependencies"], *chain(*tested)])
     pins = re.findall(r"^([\w-]+)==", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
-    names = {re.split(r"[^\w-]", requirement)[0] for requirement in wanted}
-    assert names - {"amago"} == set(pins)
+    assert wanted - {"amago"} == set(pins)
+
+
+def test_every_extra_that_a_message_tells_to_install_exists() -> None:
+    told = {
+        node.args[1].value
+        for path in (ROOT / "amago").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and getattr(node.func, "id", "") == "MissingExtraError"
+        and isinstance(node.args[1], ast.Constant)
+    }
+    assert told
+    assert told <= set(EXTRAS)
 
 
 def test_set_up_scripts_need_nothing_but_the_standard_library() -> None:

@@ -1,6 +1,7 @@
 """Actor heads: from the state of a sequence model to a policy for every discount.
 
-To add one: subclass `BaseActorHead`, implement `actor_network_forward`, and bind `Agent.actor_type`.
+To add one: subclass `BaseActorHead`, implement `actor_network_forward`, and bind
+`Agent.actor_type`.
 
 Axes: `B` sequences, `L` timesteps, `D` state, `G` discounts, `A` numbers in an action,
 `P` parameters of the policy distribution.

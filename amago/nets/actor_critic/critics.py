@@ -80,8 +80,8 @@ class BaseCriticHead(KeepsConstants, ABC):
         """Values of actions: `[B L D]`, `[K B L G A]` to whatever the ensemble predicts, with
         leading axes `[K B L C G]`.
         """
-        expected = (*state.shape[:2], self.num_gammas, self.action_dim)
-        assert action.shape[1:] == expected, f"actions are {tuple(action.shape)}, not K + {expected}"
+        expected = (len(action), *state.shape[:2], self.num_gammas, self.action_dim)
+        assert action.shape == expected, f"actions are {tuple(action.shape)}, not {expected}"
         return self.critic_network_forward(state=state, action=action, log_dict=log_dict)
 
     @abstractmethod
@@ -104,13 +104,16 @@ class _EnsembleLinear(nn.Module):
         self.bias = nn.Parameter(torch.empty(1, 1, num_critics, d_out).uniform_(-bound, bound))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """`[C N in] -> [C N out]`."""
-        return torch.baddbmm(self.member_bias, x, self.weight)
+        """Inputs of each member `[C N in]`, or the same for all `[N in]`, to `[C N out]`."""
+        return self.part(x, 0, self.weight.shape[1], with_bias=True)
 
-    @property
-    def member_bias(self) -> torch.Tensor:
-        """The bias as `[C 1 out]`."""
-        return self.bias[0].transpose(0, 1)
+    def part(self, x: torch.Tensor, start: int, stop: int, with_bias: bool) -> torch.Tensor:
+        """What inputs `start` to `stop` add to the output: `[C N stop-start] -> [C N out]`."""
+        weight = self.weight[:, start:stop]
+        x = x.expand(len(weight), -1, -1)
+        if not with_bias:
+            return torch.bmm(x, weight)
+        return torch.baddbmm(self.bias[0].transpose(0, 1), x, weight)
 
 
 class _EnsembleMLP(nn.Module):
@@ -140,30 +143,25 @@ class _EnsembleMLP(nn.Module):
 
     def of_state(self, state: torch.Tensor) -> torch.Tensor:
         """`[B L D] -> [B L C out]`."""
-        x = self._shared(state.flatten(0, 1), self.inp_layer.weight) + self.inp_layer.member_bias
-        return self._after_first(x).unflatten(1, state.shape[:2]).permute(1, 2, 0, 3)
+        x = self._after_first(self.inp_layer(state.flatten(0, 1)))  # [C B*L out]
+        return x.unflatten(1, state.shape[:2]).permute(1, 2, 0, 3)
 
     def of_state_and_action(
         self, state: torch.Tensor, horizon: torch.Tensor, action: torch.Tensor
     ) -> torch.Tensor:
         """`[B L D]`, `[G]`, `[K B L G A] -> [K B L C G out]`.
 
-        The first layer is linear in (state, horizon, action), so its three parts are computed where
-        they differ: once per state, once per discount, and once per action.
+        The first layer is linear, so what it makes of a state is computed once, and not for every
+        action and discount.
         """
-        k, batch, length, num_gammas, a = action.shape
-        w_state, w_horizon, w_action = self.inp_layer.weight.split([state.shape[-1], 1, a], dim=1)
-        of_state = self._shared(state.flatten(0, 1), w_state)  # [C B*L H]
-        of_horizon = horizon[:, None] * w_horizon + self.inp_layer.member_bias  # [C G H]
-        of_action = self._shared(action.flatten(0, 3), w_action)  # [C K*B*L*G H]
-        x = of_action.unflatten(1, (k, batch * length, num_gammas))
-        x = x + of_state[:, None, :, None] + of_horizon[:, None, None]
+        d_state, d_input = state.shape[-1], self.inp_layer.weight.shape[1]
+        rest = torch.cat((horizon[:, None].expand(*action.shape[:-1], 1), action), dim=-1)
+        of_state = self.inp_layer.part(state.flatten(0, 1), 0, d_state, with_bias=False)
+        of_rest = self.inp_layer.part(rest.flatten(0, 3), d_state, d_input, with_bias=True)
+        sizes = (len(action), of_state.shape[1], len(horizon))  # K, B*L, G
+        x = of_rest.unflatten(1, sizes) + of_state[:, None, :, None]  # [C K B*L G H]
         x = self._after_first(x.flatten(1, 3))  # [C K*B*L*G out]
-        return x.unflatten(1, (k, batch, length, num_gammas)).permute(1, 2, 3, 0, 4, 5)
-
-    def _shared(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        """The same input for every member: `[N in]`, `[C in H] -> [C N H]`."""
-        return torch.matmul(x, weight)
+        return x.unflatten(1, action.shape[:-1]).permute(1, 2, 3, 0, 4, 5)
 
     def _after_first(self, x: torch.Tensor) -> torch.Tensor:
         """`[C N H] -> [C N out]`."""

@@ -22,7 +22,7 @@ StdActivation = Callable[[torch.Tensor, float, float | None], torch.Tensor]
 
 
 class PolicyOutput(ABC):
-    """Turns vectors into distributions over actions. Made by the actor head, called at each forward.
+    """Turns vectors into distributions over actions. Made by the actor head, which calls it.
 
     Args:
         d_action: numbers in an action (`A`); the number of choices if discrete.
@@ -63,7 +63,7 @@ class PolicyOutput(ABC):
 
 
 def tanh_bounded_positive(x: torch.Tensor, low: float, high: float | None) -> torch.Tensor:
-    """`x` squashed into `(low, high)` on a logarithmic scale; `x = 0` gives their geometric mean."""
+    """`x` squashed into `(low, high)` on a logarithmic scale: 0 gives their geometric mean."""
     if high is None:
         raise ValueError(
             "tanh_bounded_positive needs an upper bound and got None: set the `_high` parameter of "

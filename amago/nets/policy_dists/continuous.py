@@ -21,7 +21,7 @@ from amago.nets.utils import add_activation_log
 
 
 class _TanhTransform(pyd.transforms.Transform):
-    """`y = tanh(x)`. Remembers nothing, so that the inverse of a value never depends on its origin."""
+    """`y = tanh(x)`. Remembers nothing: the inverse of a value does not depend on its origin."""
 
     domain = pyd.constraints.real
     codomain = pyd.constraints.interval(-1.0, 1.0)

@@ -140,12 +140,12 @@ def test_every_truncation_is_rejected(tmp_path, compressed):
 
 
 @pytest.mark.parametrize("compressed", [False, True])
-def test_every_flipped_bit_is_rejected_or_harmless(tmp_path, compressed):
+def test_flipped_bits_are_rejected_or_harmless(tmp_path, compressed):
     path = tmp_path / "x.npz"
     write_npz(str(path), small(), compressed=compressed)
     whole = path.read_bytes()
     num_rejected = 0
-    for i in range(8 * len(whole)):
+    for i in range(0, 8 * len(whole), 5):
         flipped = bytearray(whole)
         flipped[i // 8] ^= 1 << i % 8
         path.write_bytes(flipped)
@@ -156,7 +156,7 @@ def test_every_flipped_bit_is_rejected_or_harmless(tmp_path, compressed):
                 num_rejected += 1
             else:
                 assert found is None or same(found, small()), f"bit {i}"
-    assert num_rejected > 4 * len(whole)
+    assert num_rejected > len(whole)
 
 
 @given(st.binary(max_size=400))
@@ -216,7 +216,7 @@ def test_two_members_of_one_name_are_rejected(tmp_path):
     path = str(tmp_path / "x.npz")
     zip_of(path, [("a.npy", npy(np.zeros(3))), ("a.npy", npy(np.ones(3)))])
     for read in (load_npz, read_in_place):
-        with pytest.raises(TrajectoryError, match="two members|same name"):
+        with pytest.raises(TrajectoryError, match="the same name"):
             read(path)
 
 

@@ -30,6 +30,9 @@ class FakeWandb(ThreadingHTTPServer):
     def history(self) -> list[dict[str, Any]]:
         return [row for _, row in sorted(self.lines.get("wandb-history.jsonl", {}).items())]
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """The client drops its connections when it has finished."""
+
     def answer(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
         if "query Viewer" in query:
             teams = {"edges": []}

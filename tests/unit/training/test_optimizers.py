@@ -130,5 +130,3 @@ def test_first_update_of_a_warm_up_moves_no_weight():
     optimizer = adamw([param], lr=0.1, weight_decay=0.1)
     get_constant_schedule_with_warmup(optimizer, 10)
     assert take_step(optimizer, param, 1.0) == 0.0
-
-

@@ -1,0 +1,188 @@
+import os
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from amago.core.errors import ConfigError, TrajectoryError
+from amago.core.npz import write_npz
+from amago.hindsight import FrozenTraj, Timestep, Trajectory
+from amago.loading.windows import WindowReader, load_traj_from_disk, schema_of, to_rl_data
+
+
+def assert_is_window(window, traj, start, stop):
+    for key, value in traj.obs.items():
+        np.testing.assert_array_equal(window.obs[key], value[start : stop + 1])
+    np.testing.assert_array_equal(window.rl2s, traj.rl2s[start : stop + 1])
+    np.testing.assert_array_equal(window.time_idxs, traj.time_idxs[start : stop + 1])
+    np.testing.assert_array_equal(window.rews, traj.rews[start:stop])
+    np.testing.assert_array_equal(window.dones, traj.dones[start:stop])
+    np.testing.assert_array_equal(window.actions, traj.actions[start:stop])
+    assert window.dones.dtype == torch.bool
+    assert window.time_idxs.dtype == torch.int64
+
+
+@pytest.fixture(params=["ours", "numpy", "compressed"])
+def stored(request, tmp_path, make_traj):
+    traj, path = make_traj(40, tag=3), str(tmp_path / "t.npz")
+    if request.param == "numpy":
+        np.savez(path, **traj.to_dict())
+    else:
+        write_npz(path, traj.to_dict(), compressed=request.param == "compressed")
+    return path, traj
+
+
+def test_a_window_is_the_slice_of_the_whole(stored):
+    path, traj = stored
+    reader = WindowReader()
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        start = int(rng.integers(40))
+        stop = int(rng.integers(start + 1, 41))
+        assert_is_window(reader.read(path, lambda n: (start, stop)), traj, start, stop)  # noqa: B023
+
+
+def test_the_window_is_picked_by_the_number_of_transitions(stored):
+    seen = []
+    WindowReader().read(stored[0], lambda n: seen.append(n) or (0, n))
+    assert seen == [40]
+
+
+def test_no_descriptor_stays_open(stored):
+    reader = WindowReader()
+    before = len(os.listdir("/proc/self/fd"))
+    windows = [reader.read(stored[0], lambda n: (0, n)) for _ in range(20)]
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(windows) == 20
+
+
+def test_a_replaced_file_is_examined_again(tmp_path, make_traj):
+    path, reader = str(tmp_path / "t.npz"), WindowReader()
+    for length in (10, 20):
+        traj = make_traj(length, tag=length)
+        write_npz(path, traj.to_dict())
+        assert_is_window(reader.read(path, lambda n: (n - 5, n)), traj, length - 5, length)
+
+
+def test_damage_is_found_at_first_touch(tmp_path, make_traj):
+    path = tmp_path / "t.npz"
+    write_npz(str(path), make_traj(50).to_dict())
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(TrajectoryError, match="checksum"):
+        WindowReader().read(str(path), lambda n: (0, 1))
+
+
+def test_layouts_are_forgotten_beyond_the_limit(tmp_path, make_traj):
+    reader = WindowReader(max_layouts=2)
+    for i in range(5):
+        write_npz(str(tmp_path / f"{i}.npz"), make_traj(3, i).to_dict())
+        reader.read(str(tmp_path / f"{i}.npz"), lambda n: (0, n))
+    assert [os.path.basename(path) for path in reader._layouts] == ["3.npz", "4.npz"]
+
+
+def test_files_must_hold_the_same_arrays(tmp_path, make_traj):
+    first, other = make_traj(3), make_traj(3)
+    other.obs["x"] = other.obs["x"].astype(np.float64)
+    reader = WindowReader()
+    for name, traj in (("a", first), ("b", other)):
+        write_npz(str(tmp_path / name), traj.to_dict())
+    reader.read(str(tmp_path / "a"), lambda n: (0, n))
+    with pytest.raises(TrajectoryError, match=r"x float64\[2\] instead of .*x float32\[2\]"):
+        reader.read(str(tmp_path / "b"), lambda n: (0, n))
+    reader.read(str(tmp_path / "a"), lambda n: (0, n))
+
+
+def edited(traj, **changes):
+    flat = traj.to_dict()
+    for key, change in changes.items():
+        flat[key] = change(flat[key]) if key in flat else change
+    return {key: value for key, value in flat.items() if value is not None}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"rews": lambda x: None},
+        {"_OBS_KEY_x": lambda x: None, "_OBS_KEY_n": lambda x: None},
+        {"extra": np.zeros(3)},
+        {"rews": lambda x: x.astype(np.float64)},
+        {"dones": lambda x: x.astype(np.uint8)},
+        {"time_idxs": lambda x: x.astype(np.int32)},
+        {"rews": lambda x: x[:, 0]},
+        {"rews": lambda x: x[:-1]},
+        {"rl2s": lambda x: x[:, :-1]},
+        {"rl2s": lambda x: x[:-1]},
+        {"_OBS_KEY_x": lambda x: x[:-1]},
+        {"_OBS_KEY_n": lambda x: np.uint8(1)},
+        {"time_idxs": lambda x: np.hstack((x, x))},
+    ],
+)
+def test_what_is_no_trajectory_is_rejected(make_traj, changes):
+    with pytest.raises(TrajectoryError):
+        schema_of(edited(make_traj(5), **changes))
+
+
+def test_a_trajectory_without_transitions_is_rejected(make_traj):
+    with pytest.raises(TrajectoryError, match="0 transitions"):
+        schema_of(make_traj(0).to_dict())
+
+
+@given(st.integers(1, 30))
+def test_a_trajectory_needs_one_transition(length):
+    t = np.arange(length + 1, dtype=np.float32)[:, None]
+    flat = FrozenTraj({"x": t}, np.hstack((t, t)), t.astype(int), t[1:], t[1:] > 5, t[1:]).to_dict()
+    assert schema_of(flat)[1] == length
+
+
+def test_tensors_of_a_relabelled_trajectory_have_the_right_types(make_traj):
+    traj = make_traj(4)
+    traj.rews = traj.rews.astype(np.float64)[::-1]
+    traj.dones = traj.dones.astype(np.uint8)
+    traj.obs["n"] = traj.obs["n"][::-1]
+    data = to_rl_data(traj)
+    assert data.rews.dtype == torch.float32
+    assert data.dones.dtype == torch.bool
+    assert data.rews[:, 0].tolist() == [4, 3, 2, 1]
+    assert data.obs["n"].tolist() == [4, 3, 2, 1, 0]
+
+
+def one_step(t):
+    zeros = np.zeros((1, 2), np.uint8)
+    return Timestep({"x": np.ones((1, 3))}, zeros, np.ones(1), np.array([t]), np.zeros(1, bool), 1)
+
+
+def test_a_pickle_is_read_only_when_trusted(tmp_path):
+    Trajectory([one_step(0), one_step(1)]).save_to_disk(str(tmp_path / "t"), "trajectory")
+    with pytest.raises(ConfigError, match="trust_pickle=True"):
+        load_traj_from_disk(str(tmp_path / "t.traj"))
+    assert len(load_traj_from_disk(str(tmp_path / "t.traj"), trust_pickle=True)) == 2
+
+
+class Evil:
+    def __reduce__(self):
+        return os.mkdir, ("executed",)
+
+
+def test_a_hostile_pickle_does_not_run_untrusted(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "t.traj").write_bytes(pickle.dumps(Evil()))
+    with pytest.raises(ConfigError):
+        load_traj_from_disk("t.traj")
+    assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"not a pickle", pickle.dumps([1, 2])])
+def test_a_trusted_pickle_that_is_no_trajectory_is_rejected(tmp_path, content):
+    (tmp_path / "t.traj").write_bytes(content)
+    with pytest.raises(TrajectoryError):
+        load_traj_from_disk(str(tmp_path / "t.traj"), trust_pickle=True)
+
+
+def test_another_extension_is_refused():
+    with pytest.raises(ValueError, match=r"expected \.npz or \.traj"):
+        load_traj_from_disk("t.hdf5")
