@@ -61,13 +61,13 @@ def get_action_dim_and_type(action_space: gym.spaces.Space) -> tuple[int, bool, 
     """
     if isinstance(action_space, gym.spaces.Discrete):
         return int(action_space.n), True, False
-    if isinstance(action_space, gym.spaces.MultiBinary):
-        return int(action_space.n), False, True
-    if isinstance(action_space, gym.spaces.Box):
+    if isinstance(action_space, gym.spaces.MultiBinary) and len(action_space.shape) == 1:
+        return action_space.shape[0], False, True
+    if isinstance(action_space, gym.spaces.Box) and action_space.shape:
         return action_space.shape[-1], False, False
     raise ConfigError(
-        f"actions of {action_space} are not supported: use Discrete, MultiBinary or Box, "
-        f"e.g. by a wrapper that translates one of them."
+        f"actions of {action_space} are not supported: use Discrete, or a MultiBinary or Box of "
+        f"one axis, e.g. by a wrapper that translates."
     )
 
 
@@ -84,6 +84,10 @@ class BaseAgent(KeepsConstants, ABC):
 
     update_info: dict[str, Any]
     """Metrics of the latest forward pass."""
+    actor: Any
+    """The policy head; made by subclasses that have one."""
+    tau: float
+    """Fraction of the way that targets move in an update."""
 
     def __init__(
         self,

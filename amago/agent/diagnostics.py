@@ -148,7 +148,7 @@ def inspect_values(
     actions: Actions,
     hp: Settings,
 ) -> dict[str, torch.Tensor]:
-    """What the online critics think of a batch; see `Agent.get_values`. Arguments as in `update`."""
+    """What the online critics think of a batch, as `Agent.get_values` returns it."""
     now, dist = state[:, :-1], actions.view(net.actor(state))
     drawn = actions.draw(dist, hp.k_actor, with_gradient=False)[:, :, :-1]  # [K B T G A]
     stored = actions.seen_by_critics(actions.stored(batch.actions))[None, :, :-1]

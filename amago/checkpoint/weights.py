@@ -102,7 +102,8 @@ def _alone(value: Any) -> Any:
 
 def _load(payload: bytes, map_location: Any) -> dict[str, Any]:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # about what the next line refuses anyway
+        # On pickle protocols that may not work: what does not is refused.
+        warnings.simplefilter("ignore", UserWarning)
         return torch.load(io.BytesIO(payload), map_location=map_location, weights_only=True)
 
 

@@ -138,8 +138,7 @@ class DemoExperiment(Experiment):
     """An experiment that keeps the success of every attempt, and prints it.
 
     Attributes:
-        attempts: bool `[R, K]`, the rollouts of the latest evaluation.
-        curve: frames and success by attempt at each evaluation so far.
+        curve: frames, updates and success by attempt at each evaluation so far.
     """
 
     def __post_init__(self) -> None:
@@ -149,7 +148,8 @@ class DemoExperiment(Experiment):
     def evaluate_val(self) -> dict[str, float]:
         """Evaluate, and print success by attempt."""
         metrics = super().evaluate_val()
-        success = self.attempts.mean(axis=0)
+        attempts = self.successes(self.val_timesteps_per_epoch)
+        success = attempts.mean(axis=0)
         self.curve.append(
             {
                 "frames": self.x_axis_metrics()["total_frames"],
@@ -160,18 +160,24 @@ class DemoExperiment(Experiment):
         rates = " ".join(f"{rate:.2f}" for rate in success)
         self.console.line(
             f"epoch {self.epoch:3d}, {self.grad_update_counter:5d} updates: success by attempt "
-            f"{rates} (n = {len(self.attempts)})"
+            f"{rates} (n = {len(attempts)})"
         )
         return metrics
 
     def policy_metrics(self, returns: Iterable[Any], specials: Iterable[Any]) -> dict[str, float]:
-        """The usual metrics; keeps the single attempts."""
+        """The usual metrics; keeps the attempts behind them."""
         specials = list(specials)
-        by_env = [_successes(history.data[ENV_NAME]) for history in specials]
-        # As many from each environment, or short rollouts would count more often than long ones.
-        finished = min(len(success) for success in by_env)
-        self.attempts = np.concatenate([success[:finished] for success in by_env])
+        self._successes_by_env = [_successes(history.data[ENV_NAME]) for history in specials]
         return super().policy_metrics(returns, specials)
+
+    def successes(self, timesteps: int) -> np.ndarray:
+        """Attempts of the latest evaluation, which took `timesteps` steps: bool `[R, K]`.
+
+        From each environment, the rollouts that were sure to fit in, however long they took: with
+        all that finished, short rollouts would count more often than long ones.
+        """
+        rollouts = timesteps // self.max_seq_len
+        return np.concatenate([success[:rollouts] for success in self._successes_by_env])
 
 
 def _successes(metrics: dict[str, list[float]]) -> np.ndarray:
@@ -201,7 +207,13 @@ def make_experiment(settings: DemoSettings, seed: int, out: Path) -> DemoExperim
         config, "ff", n_layers=1, d_hidden=settings.width, d_output=settings.width
     )
     traj_encoder = switch_traj_encoder(
-        config, "transformer", settings.width, settings.layers, n_heads=settings.heads
+        config,
+        "transformer",
+        settings.width,
+        settings.layers,
+        n_heads=settings.heads,
+        dropout_ff=0.0,
+        dropout_emb=0.0,
     )
     exploration = switch_exploration(config, "egreedy", steps_anneal=settings.explore)
     use_config(config)
@@ -241,18 +253,13 @@ def _free_name(folder: Path, name: str) -> str:
 
 def compare(experiment: DemoExperiment, settings: DemoSettings) -> dict[str, demo_report.Result]:
     """Play the same held-out lakes as trained, without memory, and at random."""
+    make_unseen_lake = partial(make_lake, settings, held_out=True)
+    timesteps = settings.test_rollouts * settings.rollout_steps
     results = {}
-    for name, conduct in (
-        ("agent", "adapts"),
-        ("memory wiped", "forgets"),
-        ("random", "random"),
-    ):
+    for name, conduct in (("agent", "adapts"), ("memory wiped", "forgets"), ("random", "random")):
         experiment.policy.conduct = conduct
-        experiment.evaluate_test(
-            partial(make_lake, settings, held_out=True),
-            timesteps=settings.test_rollouts * settings.rollout_steps,
-        )
-        results[name] = demo_report.Result.of(experiment.attempts)
+        experiment.evaluate_test(make_unseen_lake, timesteps)
+        results[name] = demo_report.Result.of(experiment.successes(timesteps))
     experiment.policy.conduct = "adapts"
     return results
 

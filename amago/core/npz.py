@@ -15,7 +15,7 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -75,7 +75,8 @@ def write_npz(
     if plain and not compressed:
         return write_whole(path, encode(arrays), fsync)
     buffer = io.BytesIO()
-    (np.savez_compressed if compressed else np.savez)(buffer, **arrays)
+    save: Callable[..., None] = np.savez_compressed if compressed else np.savez
+    save(buffer, **arrays)
     return write_whole(path, [buffer.getbuffer()], fsync)
 
 
@@ -87,7 +88,7 @@ def encode(arrays: Mapping[str, np.ndarray]) -> list[bytes | memoryview]:
     for key, array in arrays.items():
         array = np.ascontiguousarray(array).reshape(np.shape(array))
         head = _npy_header(array)
-        body = memoryview(array.reshape(-1).view(np.uint8))
+        body = array.reshape(-1).view(np.uint8).data
         name = f"{key}.npy".encode()
         crc, size = zlib.crc32(body, zlib.crc32(head)), len(head) + len(body)
         common = (20, _UTF8_NAMES, 0, 0, _JAN_1_1980, crc, size, size, len(name))
@@ -302,10 +303,10 @@ def read_rows(descriptor: int, offset: int, start: int, out: np.ndarray) -> None
     if not out.nbytes:
         return
     offset += start * (out.nbytes // len(out))
-    done = os.preadv(descriptor, [out], offset)
+    done = os.preadv(descriptor, [out.data], offset)
     if done == out.nbytes:
         return
-    left = memoryview(out.reshape(-1).view(np.uint8))
+    left = out.reshape(-1).view(np.uint8).data
     while done < len(left):
         count = os.preadv(descriptor, [left[done:]], offset + done)
         if count == 0:

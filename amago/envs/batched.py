@@ -92,7 +92,7 @@ def final_observations(
     return final
 
 
-def _reported(reported: Any, key: str, row: int) -> Any:
+def _reported(reported: Any, key: str, row: Any) -> Any:
     """One row's final value of `key`: from an array of (dict) observations, or a dict of arrays."""
     if isinstance(reported, dict):
         return reported[key][row] if key in reported else None
@@ -100,7 +100,7 @@ def _reported(reported: Any, key: str, row: int) -> Any:
     return value.get(key) if isinstance(value, dict) else value
 
 
-def _row(obs: Any, row: int) -> Any:
+def _row(obs: Any, row: Any) -> Any:
     if isinstance(obs, dict):
         return {key: np.copy(value[row]) for key, value in obs.items()}
     return np.copy(obs[row])

@@ -22,8 +22,8 @@ class ExplorationWrapper(gym.ActionWrapper, ABC):
     """Changes the policy's actions before an `AMAGOEnv` takes them.
 
     The pool makes one for each training environment, and seeds it. Subclasses implement
-    `add_exploration_noise`, draw from `self.rng` only, and take `amago_env` as their first argument;
-    all others need a default (or a binding).
+    `add_exploration_noise`, draw from `self.rng` only, and take `amago_env` as their first
+    argument; all others need a default (or a binding).
 
     Attributes:
         batched_envs: `N`.
@@ -86,7 +86,7 @@ list_registered_explorations = _registry.names
 @configurable(module="amago.envs.exploration")
 @register_exploration("bilevel")
 class BilevelEpsilonGreedy(ExplorationWrapper):
-    """Epsilon-greedy that anneals over training and, within a rollout, from exploring to exploiting.
+    """Epsilon-greedy that anneals over training, and over each rollout from start to end level.
 
     With `g` actions taken so far by this environment, and a multiplier `m` of its own:
 

@@ -1,4 +1,4 @@
-"""`SequenceWrapper` and `EnvCreator` of AMAGO 3.x, for scripts that build their own vector environments.
+"""`SequenceWrapper` and `EnvCreator` of AMAGO 3.x, for scripts that make their own vector envs.
 
 The framework itself uses a pool (`amago.envs.pool`) and one recorder for all of it. This is the one
 module of `amago.envs` that knows `amago.rollout`, and only when a wrapper is made.

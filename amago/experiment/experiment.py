@@ -156,6 +156,12 @@ class Experiment(Settings):
         """Print what is about to run."""
         self.console.summary(*run_record.summary(self, env_summary))
 
+    def close(self) -> None:
+        """Close the environments and end the record. For processes that go on without the run."""
+        self.train_envs.close()
+        self.val_envs.close()
+        self.record.finish("finished")
+
     def make_recorded_envs(
         self,
         factories: EnvFactories,
@@ -460,7 +466,7 @@ class Experiment(Settings):
     @cached_property
     def run_seed(self) -> int:
         """`seed`, or one that was drawn; everything random in the run derives from it."""
-        return derive_seed(secrets.randbits(32), "run") if self.seed is None else self.seed
+        return self.ranks.broadcast(secrets.randbits(32)) if self.seed is None else self.seed
 
     @cached_property
     def randomness(self) -> PhaseRandomness:

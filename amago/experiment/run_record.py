@@ -77,8 +77,16 @@ def _wandb(experiment: Experiment) -> WandbTracker:
         project=experiment.wandb_project,
         entity=experiment.wandb_entity,
         group=experiment.wandb_group_name,
-        default_axis="total_frames" if experiment.schedule.collects else "gradient_steps",
+        default_axis="total_frames" if _collects(experiment) else "gradient_steps",
+        say=experiment.console.line,
+        warn=experiment.console.warn,
     )
+
+
+def _collects(experiment: Experiment) -> bool:
+    """Whether frames will advance at all: an offline run has its points over gradient steps."""
+    epochs_to_collect = experiment.epochs - experiment.start_collecting_at_epoch
+    return experiment.train_timesteps_per_epoch > 0 and epochs_to_collect > 0
 
 
 def describe(experiment: Experiment) -> dict[str, Any]:

@@ -22,8 +22,9 @@ def folder(experiment: Experiment, epoch: int) -> str:
 
 def save(experiment: Experiment) -> None:
     """Save the state after the present epoch; it appears whole or not at all."""
+    parts = _gather(experiment)  # every rank gives its random streams
     if experiment.ranks.is_main:
-        save_state(folder(experiment, experiment.epoch), _gather(experiment))
+        save_state(folder(experiment, experiment.epoch), parts)
     experiment.ranks.barrier()
 
 
@@ -33,12 +34,14 @@ def load(experiment: Experiment, path: str) -> None:
     Raises:
         CheckpointError: there is no such state, it is damaged, or it is another run's.
     """
-    if not os.path.isdir(path):
+    try:
+        parts = load_state(path)
+    except CheckpointError as error:
         raise CheckpointError(
-            f"there is no training state at {path}. {_saved_instead(path)} Weights alone load "
-            f"with load_checkpoint(epoch, resume_training_state=False)."
-        )
-    _scatter(experiment, load_state(path))
+            f"{error} {_saved_instead(path)} Weights alone load with "
+            f"load_checkpoint(epoch, resume_training_state=False)."
+        ) from error
+    _scatter(experiment, parts)
 
 
 def _saved_instead(path: str) -> str:
@@ -59,7 +62,7 @@ def _gather(experiment: Experiment) -> dict[str, Any]:
         },
         "learner": experiment.learner.state_dict(),
         "seed": experiment.run_seed,
-        "randomness": experiment.randomness.state_dict(),
+        "randomness_by_rank": experiment.ranks.gather(experiment.randomness.state_dict()),
         "dataset": experiment.dataset.state_dict(),
     }
 
@@ -74,7 +77,9 @@ def _scatter(experiment: Experiment, parts: dict[str, Any]) -> None:
     experiment.frames_before_resume = parts["counters"]["frames"]
     if experiment.ranks.is_main:
         experiment.record.local.resume_at(parts["counters"]["record_step"])
-    experiment.randomness.load_state_dict(parts["randomness"])
+    by_rank = parts["randomness_by_rank"]
+    if experiment.ranks.rank < len(by_rank):  # a run that grew: new ranks begin new streams
+        experiment.randomness.load_state_dict(by_rank[experiment.ranks.rank])
     experiment.dataset.load_state_dict(parts["dataset"])
 
 

@@ -17,7 +17,7 @@ _HOME = {
     "MixtureOfDatasets": "mixture",
 }
 
-__all__ = [*_HOME, "TrajDset"]  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = [*_HOME]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:

@@ -6,7 +6,7 @@ Axes: `B` sequences, `L` stored timesteps, `T = L - 1` transitions, `A` action.
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
@@ -74,7 +74,7 @@ class RLData:
         """Keep transitions `[start, stop)`, in place."""
         self.obs = {key: value[start : stop + 1] for key, value in self.obs.items()}
         self.time_idxs = self.time_idxs[start : stop + 1]
-        self.rl2s = self.rl2s[start : stop + 1]
+        self.rl2s = cast(torch.Tensor, self.rl2s)[start : stop + 1]
         self.rews = self.rews[start:stop]
         self.dones = self.dones[start:stop]
         self.actions = self.actions[start:stop]
@@ -135,7 +135,7 @@ def RLData_pad_collate(samples: list[RLData]) -> Batch:
     """Pad every field of `samples` to its longest: the data loader's `collate_fn`."""
     return Batch(
         obs={key: pad([sample.obs[key] for sample in samples]) for key in samples[0].obs},
-        rl2s=pad([sample.rl2s for sample in samples]),
+        rl2s=pad([cast(torch.Tensor, sample.rl2s) for sample in samples]),
         rews=pad([sample.rews for sample in samples]),
         dones=pad([sample.dones for sample in samples]),
         actions=pad([sample.actions for sample in samples]),

@@ -221,7 +221,7 @@ class DiskTrajDataset(RLDataset):
         if not self.has_edit_rights:
             self._refresh_files()
             return {}
-        ranks = getattr(experiment, "accelerator", None)
+        ranks: Any = getattr(experiment, "accelerator", None)
         many = getattr(ranks, "num_processes", 1) > 1
         num_deleted = 0
         if many:

@@ -35,8 +35,8 @@ def nstep_target(
 
     Source: Sutton & Barto (2018), eq. 7.1. Differs: stops early at padding.
     """
-    columns = (x.unsqueeze(-1) for x in (reward, terminal, valid))  # [B T 1]
-    return _nstep_target(*columns, next_value, discount, n)
+    reward, terminal, valid = reward[..., None], terminal[..., None], valid[..., None]
+    return _nstep_target(reward, terminal, valid, next_value, discount, n)
 
 
 def nstep_return(
@@ -57,8 +57,8 @@ def nstep_return(
     Returns:
         Targets, `[B T 1 G 1]`.
     """
-    columns = (x[:, :, 0, :, 0] for x in (r, d.bool(), mask.bool(), q))  # [B T G] or [B T 1]
-    return _nstep_target(*columns, gamma[:, 0], n)[:, :, None, :, None]
+    reward, terminal, valid, value = (x[:, :, 0, :, 0] for x in (r, d.bool(), mask.bool(), q))
+    return _nstep_target(reward, terminal, valid, value, gamma[:, 0], n)[:, :, None, :, None]
 
 
 def _nstep_target(

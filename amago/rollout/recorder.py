@@ -165,7 +165,7 @@ class Recorder:
     def _hold_still(self, columns: "_Columns", is_waiting: np.ndarray) -> None:
         """Rows that neither stepped nor started add nothing: their past moves up to the present."""
         for row in np.flatnonzero(is_waiting & (self._start < _NOT_ACTIVE)):
-            columns.move_up(row, int(self._start[row]), self._now)
+            columns.move_up(int(row), int(self._start[row]), self._now)
             self._start[row] += 1
             self._plan_split()
 

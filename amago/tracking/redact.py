@@ -13,6 +13,7 @@ Booleans and None are never secret, nor is a number whose name is secret by its 
 environment variable, wherever it turns up.
 """
 
+import itertools
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -53,7 +54,7 @@ def redact_text(text: str) -> str:
 
 
 def redact_command(arguments: Sequence[str]) -> list[str]:
-    """A command line without the values of secret flags: `--api-key=x`, `--api-key x`, `a.key=x`."""
+    """A command without the values of secret flags: `--api-key=x`, `--api-key x`, `a.key=x`."""
     hidden, flag = [], ""
     for argument in arguments:
         name, equals, value = argument.partition("=")
@@ -83,7 +84,7 @@ def redact_config(config: Any, name: str = "") -> Any:
 
 def _is_always_secret(name: str) -> bool:
     words = _words(name)
-    pairs = zip(words, words[1:], strict=False)
+    pairs = itertools.pairwise(words)
     return not _ANYWHERE.isdisjoint(words) or not _PAIRS.isdisjoint(pairs)
 
 

@@ -1,8 +1,9 @@
 """The local record of a run: always on, append-only, readable in twenty years.
 
 `<run_dir>/tracking/<writer>.jsonl` holds one JSON object a line. Each file has one writing process;
-the learner's is `learner`, another process that logs into the same run takes another name. The
-folder appears with the first row. `schema` is 1; a reader skips kinds and fields it does not know.
+the learner's is `learner`. Another process that logs into the same run takes another name, or is
+given one with its host and pid while the file is in use. The folder appears with the first row.
+`schema` is 1; a reader skips kinds and fields it does not know.
 
 `{"kind":"session"}` opens each start of a writer:
     `schema`; `gen`, which start this is, from 0; `step`, the step of its first row; `t`, seconds
@@ -27,14 +28,16 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from socket import gethostname
 from typing import Any
 
 from amago.core.errors import amago_warning
 from amago.core.names import slug
 from amago.tracking.appender import Appender
+from amago.tracking.claim import Claim
 from amago.tracking.config_files import changes, recordable
-from amago.tracking.sections import is_axis
 from amago.tracking.reader import position
+from amago.tracking.sections import is_axis
 from amago.tracking.session import describe_session, status_at_exit
 from amago.tracking.values import plain_row
 
@@ -45,7 +48,7 @@ class LocalRecord:
     """The tracker that writes the local record. Made by the experiment; rank 0 owns it.
 
     Args:
-        writer: name of the file; one process at a time may use it.
+        writer: name of the file; a second live process that asks for it gets another.
         facts: more entries for the `session` line, e.g. `{"seed": 3}`.
         warn: shows one line about trouble with the disk; may be called from another thread.
         flush_interval_s: at most this much is lost when the process is killed.
@@ -66,6 +69,7 @@ class LocalRecord:
         self._warn = warn
         self._facts = recordable(facts or {})
         self._config: dict[str, Any] = {}
+        self._claim = Claim(self.path)
         self._appender = Appender(self.path, warn, flush_interval_s, max_pending)
         self._resume_step: int | None = None
         self._generation: int | None = None  # None until this session's line is written
@@ -115,8 +119,12 @@ class LocalRecord:
         self._appender.put(self._entry("finish", step=self._step) | {"status": status})
         if not self._appender.close():
             self._warn(f"the last rows of {self.path} could not be written.")
+        self._claim.release()
 
     def _open_session(self) -> None:
+        if not self._claim.take():
+            self.path = self.path.with_stem(f"{self.path.stem}-{slug(gethostname())}-{os.getpid()}")
+            self._appender.path = self.path
         before = position(self.path)
         self._generation = before.generation
         self._step = before.step if self._resume_step is None else self._resume_step

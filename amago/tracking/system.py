@@ -131,7 +131,7 @@ class _Gpus:
 
 def _load_nvml() -> Any:
     try:
-        import pynvml
+        import pynvml  # pyright: ignore[reportMissingImports]
     except ImportError:
         return None
     try:

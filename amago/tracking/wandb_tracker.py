@@ -1,8 +1,8 @@
 """Weights & Biases: the only file that speaks to it, and it imports `wandb` only when used.
 
-Whatever happens there, training goes on: how to run (online, offline, not at all) is decided before
-the client is asked, every wait has a limit, and a run that cannot be online is kept offline with one
-line that says how to upload it.
+Whatever happens there, training goes on: how to run (online, offline, not at all) is decided
+before the client is asked, every wait has a limit, and a run that cannot be online is kept offline,
+with one line that says how to upload it.
 """
 
 import json
@@ -122,10 +122,14 @@ class WandbTracker:
             self._run.log({self._renamed(name): _to_wandb(value) for name, value in kept.items()})
 
     def finish(self, status: str) -> None:
-        """End the run on W&B; what could not be uploaded in time stays on disk."""
+        """End the run on W&B; what could not be uploaded in time stays on disk.
+
+        A later row continues the run.
+        """
         if self._run is None:
             return
         run, self._run = self._run, None
+        self._has_started = False
         try:
             run.finish(exit_code=_EXIT_CODES.get(status, 1))
         except Exception as error:  # the results are safe in the local record
@@ -146,13 +150,13 @@ class WandbTracker:
         try:
             return self._init("online", run_id, resume), ""
         except (wandb.Error, OSError, ValueError) as error:
-            return None, str(error).splitlines()[0]
+            return None, str(error).partition("\n")[0] or type(error).__name__
 
     def _init(self, mode: str, run_id: str, resume: str | None = None) -> Any:
         import wandb
 
         self._folder.mkdir(parents=True, exist_ok=True)
-        settings = {
+        settings: dict[str, Any] = {
             "init_timeout": _INIT_TIMEOUT_S,
             "finish_timeout": _FINISH_TIMEOUT_S,
             "x_transaction_log_flush_interval": 1.0,  # a killed run loses a second, not 15

@@ -214,7 +214,7 @@ def _make_accelerator(mixed_precision: str, batches_per_update: int) -> "Acceler
     from accelerate import Accelerator, DistributedDataParallelKwargs
     from accelerate.state import AcceleratorState, PartialState
 
-    if mixed_precision == "fp16" and PartialState().device.type == "cpu":
+    if mixed_precision == "fp16" and str(PartialState().device) == "cpu":
         raise ConfigError("mixed_precision='fp16' needs a GPU. Use 'bf16' or 'no'.")
     # accelerate fixes one precision per process; a second experiment may want another.
     if AcceleratorState._shared_state.get("_mixed_precision", mixed_precision) != mixed_precision:

@@ -33,16 +33,14 @@ class BatchSteps:
         self.amago_env = _amago_env_in(env)
         self.info: dict[str, Any] = {}
 
-    def reset(
-        self, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> PoolStep:
+    def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> PoolStep:
         """Start an episode in every row."""
         try:
             timestep, self.info = reset_with(self.env.reset, seed, options)
         except AmagoError:
             raise
         except Exception as error:
-            raise env_error(error, self.env, "reset") from error
+            raise env_error(error, self.env, "reset", 0) from error
         everywhere = np.ones(self.amago_env.batched_envs, dtype=bool)
         names = self._names()
         check_finite(timestep.obs, names)
@@ -65,7 +63,7 @@ class BatchSteps:
         except AmagoError:
             raise
         except Exception as error:
-            raise env_error(error, self.env, "step") from error
+            raise env_error(error, self.env, "step", 0) from error
         names = self._names()
         check_finite(timestep.obs, names)
         final, started, ended = timestep, restarted, terminated | truncated

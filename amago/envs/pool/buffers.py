@@ -14,7 +14,7 @@ from amago.hindsight import Timestep
 
 _ALIGNMENT = 64  # a cache line: workers write neighbouring arrays at the same time
 
-Entry = tuple[str, tuple[int, ...], Any]
+_Entry = tuple[str, tuple[int, ...], Any]
 
 
 class StepBuffers:
@@ -66,14 +66,14 @@ class StepBuffers:
         )
 
 
-def _entries(n: int, spaces: PoolSpaces) -> Iterator[Entry]:
+def _entries(n: int, spaces: PoolSpaces) -> Iterator[_Entry]:
     yield "actions", (n, spaces.action_width), spaces.action_dtype
     yield "reward", (n,), np.float32
     for flag in ("terminated", "truncated", "started", "stepped"):
         yield flag, (n,), np.bool_
     for part in ("timestep", "final"):
         for key, space in spaces.observation.spaces.items():
-            yield f"{part}.obs.{key}", (n, *space.shape), space.dtype  # pyright: ignore
+            yield f"{part}.obs.{key}", (n, *(space.shape or ())), space.dtype
         yield f"{part}.prev_action", (n, spaces.action_size), spaces.action_representation_dtype
         yield f"{part}.reward", (n,), np.float32
         yield f"{part}.time_idx", (n,), np.int64

@@ -6,7 +6,7 @@ from typing import Any
 
 import gymnasium as gym
 
-from amago.core.errors import ConfigError
+from amago.core.errors import AmagoError, ConfigError, EnvError
 from amago.core.rng import derive_seed
 from amago.envs.amago_env import AMAGOEnv
 from amago.envs.exploration import ExplorationWrapper
@@ -71,7 +71,7 @@ class Member:
         role: str,
         index: int,
     ) -> None:
-        self.amago_env = _made_by(factory)
+        self.amago_env = _made_by(factory, index)
         self.env: AMAGOEnv | ExplorationWrapper = self.amago_env
         if exploration is not None:
             self.env = exploration(self.amago_env)
@@ -85,8 +85,15 @@ class Member:
         return derive_seed(*self._stream, self.episode - 1)
 
 
-def _made_by(factory: EnvFactory) -> AMAGOEnv:
-    env = factory()
+def _made_by(factory: EnvFactory, index: int) -> AMAGOEnv:
+    try:
+        env = factory()
+    except AmagoError:
+        raise
+    except Exception as error:
+        raise EnvError(
+            f"the factory of environment {index} raised {type(error).__name__}: {error}"
+        ) from error
     if isinstance(env, AMAGOEnv):
         return env
     if isinstance(env, gym.Env):

@@ -13,12 +13,11 @@ from multiprocessing.context import BaseContext
 from multiprocessing.reduction import send_handle
 from typing import Any
 
-import cloudpickle
-
 from amago.core import config
 from amago.core.errors import AmagoError, ConfigError, EnvError
 from amago.envs.pool.members import Recipe
-from amago.envs.pool.worker import ANSWER, CALL, CLOSE, DONE, FAILED, Failure, Order, serve
+from amago.envs.pool.pickling import dumps
+from amago.envs.pool.worker import ANSWER, CALL, CLOSE, DONE, FAILED, Failure, Order, Report, serve
 
 _CLOSE_TIMEOUT_S = 5.0
 
@@ -55,35 +54,35 @@ class WorkerFailed(AmagoError):
 
     Attributes:
         error: what to raise for it.
-        is_usable: the worker goes on taking commands.
+        raised: the exception in the worker, which goes on taking commands. None: it does not.
     """
 
-    def __init__(self, error: Exception, is_usable: bool) -> None:
+    def __init__(self, error: Exception, raised: Failure | None = None) -> None:
         super().__init__(str(error))
         self.error = error
-        self.is_usable = is_usable
+        self.raised = raised
 
 
 class Worker:
-    """The parent's side of a worker process, which owns the environments of one recipe."""
+    """The parent's side of a worker process, which owns the environments of one recipe.
+
+    Attributes:
+        names: of its environments, as far as it has told.
+    """
 
     def __init__(self, context: BaseContext, recipe: Recipe) -> None:
         self._recipe = recipe
+        self.names = [""] * len(recipe.factories)
         self._connection, theirs = context.Pipe(duplex=True)
         self._process: Any = context.Process(  # pyright: ignore[reportAttributeAccessIssue]
             target=serve, args=(theirs, _order(context, recipe)), daemon=True
         )
-        with _hidden_main_module():
+        with _hidden_main_module(context):
             self._process.start()
         theirs.close()  # so that the worker's end is the only one: its death ends the pipe
         self._poll = select.poll()
         self._poll.register(self._connection.fileno(), select.POLLIN)
         self._num_unanswered = 1  # the worker tells its spaces unasked
-
-    @property
-    def first_env(self) -> int:
-        """Index in the pool of its first environment."""
-        return self._recipe.first
 
     @property
     def pid(self) -> int:
@@ -103,7 +102,7 @@ class Worker:
 
     def send_call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Ask for a method call; `receive` has the answers."""
-        self.send(CALL + cloudpickle.dumps((name, args, kwargs)))
+        self.send(CALL + dumps((name, args, kwargs)))
 
     def give_memory(self, num_envs: int, spaces: Any, memory: int) -> None:
         """Tell the worker about the pool's arrays: their layout, and a file descriptor."""
@@ -121,9 +120,7 @@ class Worker:
             WorkerFailed: it raised, died, or took longer than `timeout_s`.
         """
         if not self._poll.poll(None if timeout_s is None else max(timeout_s, 0.0) * 1000):
-            raise self._failed(
-                f"did not answer in time ({self._recipe.description} may hang)", is_usable=False
-            )
+            raise self._gone("did not answer in time: an environment hangs, or is very slow")
         try:
             answer = self._connection.recv_bytes()
         except (EOFError, OSError):
@@ -133,8 +130,10 @@ class Worker:
             return None
         content = pickle.loads(answer[1:])
         if answer[:1] == FAILED:
-            raise WorkerFailed(self._raised(content), is_usable=True)
+            raise WorkerFailed(self._error(content), raised=content)
         assert answer[:1] == ANSWER
+        if isinstance(content, Report) and content.names is not None:
+            self.names = content.names
         return content
 
     def close(self) -> None:
@@ -150,9 +149,7 @@ class Worker:
             self._process.join()
         self._connection.close()
 
-    def _raised(self, failure: Failure) -> Exception:
-        if failure.kind == "AttributeError":
-            return AttributeError(failure.message)
+    def _error(self, failure: Failure) -> Exception:
         if failure.kind == "ConfigError":
             return ConfigError(failure.message)
         return EnvError(
@@ -162,15 +159,11 @@ class Worker:
 
     def _died(self) -> WorkerFailed:
         self._process.join(_CLOSE_TIMEOUT_S)
-        return self._failed(
-            f"ended unexpectedly (exit code {self._process.exitcode})", is_usable=False
-        )
+        return self._gone(f"ended unexpectedly (exit code {self._process.exitcode})")
 
-    def _failed(self, what: str, is_usable: bool) -> WorkerFailed:
-        return WorkerFailed(
-            EnvError(f"the worker process (pid {self.pid}) of {self._recipe.description} {what}"),
-            is_usable,
-        )
+    def _gone(self, what: str) -> WorkerFailed:
+        process = f"the worker process (pid {self.pid}) of {self._recipe.description}"
+        return WorkerFailed(EnvError(f"{process} {what}"))
 
 
 def answers(workers: list[Worker], timeout_s: float | None) -> list[Any]:
@@ -197,7 +190,7 @@ def _order(context: BaseContext, recipe: Recipe) -> Order | bytes:
         return Order(recipe, bindings=None, environment={})
     order = Order(recipe, config.snapshot(), dict(os.environ))
     try:
-        return cloudpickle.dumps(order)
+        return dumps(order)
     except (TypeError, pickle.PicklingError, AttributeError) as error:
         raise ConfigError(
             f"an environment factory cannot be sent to a worker process: {error}. Open files, "
@@ -207,12 +200,15 @@ def _order(context: BaseContext, recipe: Recipe) -> Order | bytes:
 
 
 @contextlib.contextmanager
-def _hidden_main_module() -> Iterator[None]:
+def _hidden_main_module(context: BaseContext) -> Iterator[None]:
     """Keeps multiprocessing from running the user's script again in every worker.
 
     What the factories need of it travels with them, by value. So a script needs no
     `if __name__ == "__main__"` guard, and workers do not import torch because it does.
     """
+    if context.get_start_method() == "fork":  # runs nothing again, and inherits this dict
+        yield
+        return
     main = sys.modules["__main__"]
     sys.modules["__main__"] = types.ModuleType("__main__")
     try:

@@ -3,14 +3,14 @@
 The same code runs in `SyncPool` and in every worker of `AsyncPool`, so both give the same numbers.
 """
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import gymnasium as gym
-import numpy as np
 
 from amago.core.errors import AmagoError, EnvError
-from amago.envs.amago_env import AMAGO_ENV_LOG_PREFIX, AMAGOEnv
+from amago.envs.amago_env import AMAGO_ENV_LOG_PREFIX
 from amago.envs.checks import check_finite
 from amago.envs.histories import metric_name
 from amago.envs.pool.buffers import StepBuffers
@@ -119,12 +119,13 @@ class EnvRows:
 
     def call(self, name: str, *args: Any, **kwargs: Any) -> list[Any]:
         """Call a method, or read an attribute, of every environment."""
-        return [call_env(row.env, name, *args, **kwargs) for row in self._rows]
+        return [call_env(row.env, row.row, name, *args, **kwargs) for row in self._rows]
 
     def close(self) -> None:
-        """Close every environment."""
-        for row in self._rows:
-            row.env.close()
+        """Close every environment, also when closing one fails."""
+        with contextlib.ExitStack() as stack:
+            for row in self._rows:
+                stack.callback(row.env.close)
 
     def _finish(self) -> None:
         self.names = [row.name for row in self._rows]
@@ -140,7 +141,7 @@ class EnvRows:
                 raise env_error(error, row.env, method, row.row) from error
 
 
-def env_error(error: Exception, env: gym.Env, method: str, row: int = 0) -> EnvError:
+def env_error(error: Exception, env: gym.Env, method: str, row: int) -> EnvError:
     """What to raise when the user's code in an environment raised."""
     return EnvError(
         f"environment {row} ({env.unwrapped}) raised {type(error).__name__} in {method}: {error}"
@@ -154,11 +155,19 @@ def collect_metrics(metrics: Metrics, row: int, info: dict[str, Any]) -> None:
             metrics.append((row, metric_name(key), value))
 
 
-def call_env(env: gym.Env, name: str, *args: Any, **kwargs: Any) -> Any:
+def call_env(env: gym.Env, row: int, name: str, *args: Any, **kwargs: Any) -> Any:
     """Call a method, or read an attribute, of an environment or of a wrapper on the way to it.
 
     Raises:
         AttributeError: there is no such name.
+        EnvError: the method raised.
     """
     found = env.get_wrapper_attr(name)
-    return found(*args, **kwargs) if callable(found) else found
+    if not callable(found):
+        return found
+    try:
+        return found(*args, **kwargs)
+    except AmagoError:
+        raise
+    except Exception as error:
+        raise env_error(error, env, name, row) from error

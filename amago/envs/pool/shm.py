@@ -1,9 +1,12 @@
 """Environments in worker processes, several in each, on one block of shared memory."""
 
+import contextlib
+import itertools
 import mmap
 import os
 import tempfile
 import weakref
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 import numpy as np
@@ -14,7 +17,7 @@ from amago.envs.pool.buffers import StepBuffers
 from amago.envs.pool.members import Recipe
 from amago.envs.pool.processes import Worker, WorkerFailed, answers, start_context
 from amago.envs.pool.spaces import PoolSpaces, common_spaces
-from amago.envs.pool.worker import RESET, STEP, Report
+from amago.envs.pool.worker import RESET, STEP
 
 
 class AsyncPool(EnvPool):
@@ -59,7 +62,6 @@ class AsyncPool(EnvPool):
         self.single_observation_space = spaces.observation
         self.single_action_space = spaces.action
         self.rl2_space = spaces.rl2
-        self._names = [""] * self.num_envs
 
     def _gather_spaces(self, timeout_s: float) -> PoolSpaces:
         told = [each for answer in answers(self._workers, timeout_s) for each in answer]
@@ -72,11 +74,11 @@ class AsyncPool(EnvPool):
 
     def _share_memory(self, spaces: PoolSpaces, timeout_s: float) -> StepBuffers:
         size = StepBuffers.size(self.num_envs, spaces)
-        with _anonymous_file(size) as file:
+        with _anonymous_file(size) as descriptor:
             for worker in self._workers:
-                worker.give_memory(self.num_envs, spaces, file.fileno())
+                worker.give_memory(self.num_envs, spaces, descriptor)
             answers(self._workers, timeout_s)
-            return StepBuffers(self.num_envs, spaces, mmap.mmap(file.fileno(), size))
+            return StepBuffers(self.num_envs, spaces, mmap.mmap(descriptor, size))
 
     def reset(self) -> PoolStep:
         """Start an episode in every environment."""
@@ -95,14 +97,9 @@ class AsyncPool(EnvPool):
             reports = answers(self._workers, self._step_timeout_s)
         except WorkerFailed as failed:
             self._abort(failed)
-        metrics = []
-        for worker, report in zip(self._workers, reports, strict=True):
-            if isinstance(report, Report):
-                metrics += report.metrics
-                if report.names is not None:
-                    first = worker.first_env
-                    self._names[first : first + len(report.names)] = report.names
-        return self._buffers.step(list(self._names), metrics)
+        names = [name for worker in self._workers for name in worker.names]
+        metrics = [m for report in reports if report is not None for m in report.metrics]
+        return self._buffers.step(names, metrics)
 
     def call(self, name: str, *args: Any, **kwargs: Any) -> list[Any]:
         """Call a method, or read an attribute, of every environment.
@@ -117,9 +114,11 @@ class AsyncPool(EnvPool):
                 worker.send_call(name, args, kwargs)
             told = answers(self._workers, self._step_timeout_s)
         except WorkerFailed as failed:
-            if failed.is_usable:
-                raise failed.error from None
-            self._abort(failed)
+            if failed.raised is None:
+                self._abort(failed)
+            if failed.raised.kind == "AttributeError":
+                raise AttributeError(failed.raised.message) from None
+            raise failed.error from None
         return [each for answer in told for each in answer]
 
     def render(self) -> list[Any]:
@@ -155,7 +154,7 @@ def _shares(num_envs: int, num_workers: int) -> list[tuple[int, int]]:
     """`[start, stop)` of each worker's environments, as equal as can be."""
     num_workers = min(num_workers, num_envs)
     bounds = np.linspace(0, num_envs, num_workers + 1).round().astype(int).tolist()
-    return list(zip(bounds[:-1], bounds[1:], strict=True))
+    return list(itertools.pairwise(bounds))
 
 
 def _num_cpus() -> int:
@@ -164,11 +163,16 @@ def _num_cpus() -> int:
     return os.cpu_count() or 1
 
 
-def _anonymous_file(size: int) -> Any:
-    """An open file of `size` bytes that has no name, so that nothing can be left behind."""
+@contextlib.contextmanager
+def _anonymous_file(size: int) -> Iterator[int]:
+    """A descriptor of `size` bytes that have no name, so that nothing can be left behind."""
     if hasattr(os, "memfd_create"):  # memory, whatever the size of /dev/shm
-        file = os.fdopen(os.memfd_create("amago-pool"), "r+b")
+        descriptor = os.memfd_create("amago-pool")
     else:
-        file = tempfile.TemporaryFile()
-    file.truncate(size)
-    return file
+        with tempfile.TemporaryFile() as file:
+            descriptor = os.dup(file.fileno())
+    try:
+        os.ftruncate(descriptor, size)
+        yield descriptor
+    finally:
+        os.close(descriptor)

@@ -46,7 +46,7 @@ class VectorisedPool(EnvPool):
 
     def call(self, name: str, *args: Any, **kwargs: Any) -> list[Any]:
         """Call a method, or read an attribute, of the environment. One answer, for all rows."""
-        return [call_env(self._member.env, name, *args, **kwargs)]
+        return [call_env(self._member.env, 0, name, *args, **kwargs)]
 
     def render(self) -> Any:
         """What the environment renders."""

@@ -8,6 +8,7 @@ to say (a metric, a changed name). A message never carries an observation.
 import mmap
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 import traceback
@@ -16,11 +17,10 @@ from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle
 from typing import Any
 
-import cloudpickle
-
 from amago.core import config
 from amago.envs.pool.buffers import StepBuffers
 from amago.envs.pool.members import Recipe
+from amago.envs.pool.pickling import dumps
 from amago.envs.pool.rows import EnvRows
 from amago.envs.pool.spaces import PoolSpaces
 
@@ -112,7 +112,7 @@ def _set_up(connection: Connection, order: Order | bytes) -> EnvRows | None:
 
 def _recipe(order: Order | bytes) -> Recipe:
     if isinstance(order, bytes):
-        order = cloudpickle.loads(order)
+        order = pickle.loads(order)
     assert isinstance(order, Order)
     os.environ.update(order.environment)
     if order.bindings is not None:
@@ -125,7 +125,7 @@ def _obey(connection: Connection, rows: EnvRows) -> None:
     while (command := connection.recv_bytes()) != CLOSE:
         try:
             if command[:1] == CALL:
-                name, args, kwargs = cloudpickle.loads(command[1:])
+                name, args, kwargs = pickle.loads(command[1:])
                 _send(connection, ANSWER, rows.call(name, *args, **kwargs))
                 continue
             metrics = rows.step() if command == STEP else rows.reset()
@@ -141,7 +141,7 @@ def _obey(connection: Connection, rows: EnvRows) -> None:
 
 
 def _send(connection: Connection, answer: bytes, content: Any) -> None:
-    connection.send_bytes(answer + cloudpickle.dumps(content))
+    connection.send_bytes(answer + dumps(content))
 
 
 def _exit_with_parent() -> None:

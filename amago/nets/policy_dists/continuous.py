@@ -9,6 +9,7 @@ from typing import Any
 import torch
 import torch.distributions as pyd
 import torch.nn.functional as F
+from torch.distributions import constraints
 
 from amago.core.config import configurable
 from amago.nets.policy_dists.base import (
@@ -23,10 +24,9 @@ from amago.nets.utils import add_activation_log
 class _TanhTransform(pyd.transforms.Transform):
     """`y = tanh(x)`. Remembers nothing: the inverse of a value does not depend on its origin."""
 
-    domain = pyd.constraints.real
-    codomain = pyd.constraints.interval(-1.0, 1.0)
+    domain = constraints.real
+    codomain = constraints.interval(-1.0, 1.0)
     bijective = True
-    sign = +1
 
     @staticmethod
     def atanh(x: torch.Tensor) -> torch.Tensor:
@@ -63,7 +63,7 @@ class _ClippedTransformed(pyd.TransformedDistribution):
     @property
     def mean(self) -> torch.Tensor:
         """The transformed mean of the base: the greedy action, `[... A]`."""
-        return self.transforms[0](self.base_dist.mean)
+        return self.transforms[0]._call(self.base_dist.mean)
 
     def log_prob(self, value: torch.Tensor) -> torch.Tensor:
         return super().log_prob(value.clamp(*self.clip))

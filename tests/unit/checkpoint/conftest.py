@@ -15,6 +15,7 @@ class Disk:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.count = 0
         self._fail: Callable[[int, str], BaseException | None] = lambda count, name: None
+        monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # no power cut here; it is slow
         for name in OPERATIONS:
             monkeypatch.setattr(os, name, self._counted(name, getattr(os, name)))
 
@@ -27,7 +28,7 @@ class Disk:
         """The n-th operation from now fails with this errno, once."""
         self.count = 0
         self._fail = lambda count, name: (
-            OSError(error, os.strerror(error)) if (count == operation) else None
+            OSError(error, os.strerror(error)) if count == operation else None
         )
 
     def work(self) -> None:

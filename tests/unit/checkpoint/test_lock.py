@@ -55,9 +55,8 @@ def test_an_error_inside_the_block_gives_the_lock_back(tmp_path: Path):
 
 
 def test_a_second_learner_is_refused_and_told_who_the_first_is(tmp_path: Path):
-    with LearnerLock(tmp_path):
-        with pytest.raises(ConfigError, match=rf"process {os.getpid()} on "):
-            LearnerLock(tmp_path).acquire()
+    with LearnerLock(tmp_path), pytest.raises(ConfigError, match=rf"process {os.getpid()} on "):
+        LearnerLock(tmp_path).acquire()
     LearnerLock(tmp_path).acquire()
 
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import nn
 
+from amago.checkpoint import run_state
 from amago.checkpoint.run_state import (
     load_state,
     newest_valid,
@@ -198,9 +199,8 @@ def test_a_manifest_cannot_reach_outside_its_folder(tmp_path: Path):
         content = json.loads(manifest.read_text())
         content["parts"] = {hostile: {}}
         content.pop("digest")
-        resigned = __import__("amago.checkpoint.run_state", fromlist=["_json"])
-        content["digest"] = resigned._digest(resigned._json(content))
-        manifest.write_bytes(resigned._json(content))
+        content["digest"] = run_state._digest(run_state._json(content))
+        manifest.write_bytes(run_state._json(content))
         with pytest.raises(CheckpointError, match="a name that no save would give"):
             load_state(tmp_path / "s")
 

@@ -42,13 +42,15 @@ def history(*attempts):
     return SimpleNamespace(data={demo.ENV_NAME: metrics})
 
 
-def test_attempts_are_taken_from_whole_rollouts_as_many_of_each_environment():
+def test_as_many_whole_rollouts_are_taken_from_each_environment():
     experiment = demo.DemoExperiment.__new__(demo.DemoExperiment)
     experiment.ranks = SimpleNamespace(mean=lambda metrics: metrics)
-    first = history([0, 1, 0], [1, 1])  # a third rollout is not finished
-    second = history([1], [0])
-    experiment.policy_metrics([], [first, second])
-    np.testing.assert_array_equal(experiment.attempts, [[0, 1], [1, 0]])
+    experiment.max_seq_len = 18
+    fast = history([0, 1, 0, 1], [1, 1, 0])  # the fourth rollout is not finished
+    slow = history([1, 0], [0, 0])
+    experiment.policy_metrics([], [fast, slow])
+    taken = experiment.successes(timesteps=36)
+    np.testing.assert_array_equal(taken, [[0, 1], [1, 1], [1, 0], [0, 0]])
 
 
 @pytest.fixture
@@ -115,7 +117,7 @@ def test_a_tiny_demo_writes_its_summary_and_its_record(tmp_path, capsys):
     assert set(summary["evaluation"]) == {"agent", "memory wiped", "random"}
     assert len(summary["curve"]) == 3  # two epochs, and the end
     for result in summary["evaluation"].values():
-        assert result["rollouts"] >= TINY.actors * TINY.test_rollouts
+        assert result["rollouts"] == TINY.actors * TINY.test_rollouts
         assert len(result["attempts"]) == TINY.attempts
     assert (tmp_path / "seed-5" / "config.json").exists()
     assert not list((tmp_path / "seed-5").rglob("*.npz"))

@@ -20,7 +20,7 @@ class FakeWandb(ThreadingHTTPServer):
         self.lines: dict[str, dict[int, Any]] = {}
         self.runs: list[dict[str, Any]] = []
         self.files: dict[str, bytes] = {}
-        self.exit_codes: list[int] = []
+        self.exit_codes: list[int | None] = []
 
     @property
     def url(self) -> str:

@@ -39,7 +39,8 @@ def test_the_summary_is_aligned_and_fits_80_columns():
     text = text_of(lambda console: console.summary("AMAGO v4.0.0", facts))
     lines = text.splitlines()
     assert lines[1:3] == ["AMAGO v4.0.0", "─" * 12]
-    assert "  Agent                Agent" in lines and "  Max sequence length  128" in lines
+    assert "  Agent                Agent" in lines
+    assert "  Max sequence length  128" in lines
     assert max(map(len, lines)) <= 80
 
 

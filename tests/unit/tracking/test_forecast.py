@@ -50,7 +50,9 @@ def test_the_lines_are_for_people():
 
 def test_a_disk_that_is_too_small_is_told_before_the_start():
     problem = make(free=1_000_000_000).problem()
-    assert problem is not None and "1.2 GB" in problem and "1.0 GB" in problem
+    assert problem is not None
+    assert "1.2 GB" in problem
+    assert "1.0 GB" in problem
 
 
 def test_an_unknown_length_promises_nothing():
@@ -70,7 +72,8 @@ def test_free_space_of_a_relative_folder_is_found():
         batch_size=1,
         sequence_length=1,
     )
-    assert result.free > 0 and result.buffer is None
+    assert result.free > 0
+    assert result.buffer is None
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,8 @@ from amago.tracking.metrics import AXES, SECTIONS, all_metrics, declared, is_axi
 )
 def test_a_name_finds_its_declaration(name, declaration):
     metric = declared(name)
-    assert metric is not None and metric.name == (declaration or name)
+    assert metric is not None
+    assert metric.name == (declaration or name)
 
 
 @pytest.mark.parametrize("name", ["train/mine", "val/Env FPS", "test/Env FPS (per_process)", ""])
@@ -43,7 +44,9 @@ def test_every_declaration_covers_itself_and_is_complete():
     for metric in all_metrics():
         assert declared(metric.name) == metric
         assert metric.section in SECTIONS
-        assert metric.unit and metric.source and metric.says.endswith((".", ")"))
+        assert metric.unit
+        assert metric.source
+        assert metric.says.endswith((".", ")"))
 
 
 def test_names_are_declared_once_and_in_the_order_of_the_sections():
@@ -56,4 +59,5 @@ def test_names_are_declared_once_and_in_the_order_of_the_sections():
 def test_axes_are_told_from_metrics_by_their_names():
     assert all(is_axis(name) for name in (*AXES, "total_frames-ALE/Pong", "my_axis"))
     assert not is_axis("val/total_frames")
-    assert section("Epoch") == "Charts" and section("test/x/y") == "test"
+    assert section("Epoch") == "Charts"
+    assert section("test/x/y") == "test"

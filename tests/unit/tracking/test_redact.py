@@ -33,7 +33,17 @@ def test_ordinary_names_stay(name):
 
 
 def test_secret_flags_lose_their_values():
-    command = "train.py --api-key=a --lr=1e-4 --token b --seed 3 Agent.api_key=c -v".split()
+    command = [
+        "train.py",
+        "--api-key=a",
+        "--lr=1e-4",
+        "--token",
+        "b",
+        "--seed",
+        "3",
+        "Agent.api_key=c",
+        "-v",
+    ]
     assert redact_command(command) == [
         *("train.py", f"--api-key={HIDDEN}", "--lr=1e-4", "--token", HIDDEN, "--seed", "3"),
         *(f"Agent.api_key={HIDDEN}", "-v"),

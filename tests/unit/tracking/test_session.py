@@ -14,7 +14,9 @@ def test_git_state_knows_commit_and_changes(tmp_path):
     for arguments in (["init", "-q"], ["add", "file"], ["commit", "-q", "-m", "one"]):
         subprocess.run([*GIT, *arguments], cwd=tmp_path, check=True)
     clean = git_state(tmp_path)
-    assert clean is not None and len(clean["commit"]) == 40 and not clean["is_dirty"]
+    assert clean is not None
+    assert len(clean["commit"]) == 40
+    assert not clean["is_dirty"]
     (tmp_path / "untracked").write_text("")
     assert git_state(tmp_path) == clean
     (tmp_path / "file").write_text("two")

@@ -62,7 +62,8 @@ def test_values_json_lacks_survive_as_valid_json(tmp_path):
     for line in local.path.read_text().splitlines():
         json.loads(line, parse_constant=lambda name: raise_(name))
     (row,) = read_rows(tmp_path)
-    assert np.isnan(row.data["train/n"]) and row.data["train/i"] == -np.inf
+    assert np.isnan(row.data["train/n"])
+    assert row.data["train/i"] == -np.inf
     assert row.data["train/t"] == "hi"
     np.testing.assert_array_equal(row.data["train/h"].counts, [1, 2])
     np.testing.assert_array_equal(row.data["train/h"].edges, [0.0, 0.5, np.inf])
@@ -84,9 +85,12 @@ def test_the_session_line_tells_command_place_versions_and_settings(tmp_path):
     local.log(ROW)
     local.finish("crashed")
     session, finish = read_events(tmp_path)
-    assert session["kind"] == "session" and session["schema"] == 1 and session["seed"] == 3
+    assert session["kind"] == "session"
+    assert session["schema"] == 1
+    assert session["seed"] == 3
     assert session["config"] == {"gamma": 0.9, "api_key": "[redacted]"}
-    assert session["pid"] == os.getpid() and session["versions"]["numpy"] == np.__version__
+    assert session["pid"] == os.getpid()
+    assert session["versions"]["numpy"] == np.__version__
     assert {"command", "cwd", "host", "python", "git", "environment", "t"} <= session.keys()
     assert (finish["kind"], finish["status"], finish["step"]) == ("finish", "crashed", 1)
 
@@ -107,7 +111,7 @@ def test_a_resume_supersedes_the_rows_after_its_checkpoint(tmp_path):
     log_session(tmp_path, rows=5)
     log_session(tmp_path, rows=2, resume_at=3)
     assert steps(tmp_path) == [(0, 0), (0, 1), (0, 2), (1, 3), (1, 4)]
-    assert len(list((tmp_path / "tracking").glob("*"))) == 1
+    assert len(list((tmp_path / "tracking").glob("*.jsonl"))) == 1
 
 
 def test_an_earlier_checkpoint_supersedes_every_generation_after_it(tmp_path):
@@ -192,6 +196,33 @@ def test_a_row_is_cheap_for_the_caller(tmp_path):
     assert len(steps(tmp_path)) == 201
 
 
+def log_elsewhere(tmp_path) -> None:
+    code = "import sys; from amago.tracking.store import LocalRecord as R; R(sys.argv[1]).log({})"
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+
+
+def test_a_second_live_process_gets_a_file_of_its_own(tmp_path):
+    """It would otherwise open a generation that supersedes the learner's next rows."""
+    learner = record(tmp_path)
+    learner.log(ROW)
+    assert learner.flush()
+    log_elsewhere(tmp_path)
+    learner.log(ROW)
+    learner.finish("finished")
+    rows = list(read_rows(tmp_path))
+    assert [(r.generation, r.step) for r in rows if r.writer == "learner"] == [(0, 0), (0, 1)]
+    (other,) = {row.writer for row in rows} - {"learner"}
+    assert other.startswith("learner-")
+
+
+def test_a_process_that_comes_later_continues_the_file(tmp_path):
+    log_session(tmp_path, rows=1)
+    log_elsewhere(tmp_path)
+    assert [(row.writer, row.generation, row.step) for row in read_rows(tmp_path)] == [
+        *(("learner", 0, 0), ("learner", 1, 1))
+    ]
+
+
 KILLED = """
 import os, signal, sys
 from amago.tracking.store import LocalRecord
@@ -209,7 +240,8 @@ def test_kill_9_loses_no_row_older_than_the_last_flush(tmp_path):
     child = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=False)
     assert child.returncode == -signal.SIGKILL
     frames = [row.axes["total_frames"] for row in read_rows(tmp_path)]
-    assert frames == list(range(len(frames))) and 300 <= len(frames) <= 320
+    assert frames == list(range(len(frames)))
+    assert 300 <= len(frames) <= 320
 
 
 ENDS = """
@@ -261,7 +293,8 @@ def test_disk_full_is_said_once_and_rows_are_written_when_it_ends(tmp_path, full
     for _ in range(3):
         local.log(ROW)
     assert not local.flush(timeout_s=0.1)
-    assert len(said) == 1 and "cannot write" in said[0]
+    assert len(said) == 1
+    assert "cannot write" in said[0]
     free()
     assert local.flush()
     local.finish("finished")

@@ -77,8 +77,10 @@ def test_gpus_are_sampled_and_what_one_does_not_report_is_left_out(tmp_path, mon
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     metrics = SystemMonitor(tmp_path).sample()
     assert metrics["GPU 0 Utilization (%)"] == 50
-    assert metrics["GPU 0 Memory (GB)"] == 4 and metrics["GPU 1 Memory (%)"] == 25
-    assert metrics["GPU 0 Power (W)"] == 250 and "GPU 1 Power (W)" not in metrics
+    assert metrics["GPU 0 Memory (GB)"] == 4
+    assert metrics["GPU 1 Memory (%)"] == 25
+    assert metrics["GPU 0 Power (W)"] == 250
+    assert "GPU 1 Power (W)" not in metrics
     assert all(declared(f"System/{name}") for name in metrics)
 
 
@@ -86,4 +88,5 @@ def test_only_visible_gpus_are_sampled(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pynvml", FakeNvml())
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
     metrics = SystemMonitor(tmp_path).sample()
-    assert "GPU 1 Memory (GB)" in metrics and "GPU 0 Memory (GB)" not in metrics
+    assert "GPU 1 Memory (GB)" in metrics
+    assert "GPU 0 Memory (GB)" not in metrics

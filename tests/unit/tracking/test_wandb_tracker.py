@@ -85,10 +85,11 @@ def blocks(data: bytes) -> list[bytes]:
 
 
 def stored_records(folder: Path) -> list:
-    from wandb.proto import wandb_internal_pb2 as pb
+    from wandb.proto import wandb_internal_pb2
 
+    record = wandb_internal_pb2.Record  # pyright: ignore[reportAttributeAccessIssue]
     (file,) = folder.glob("wandb/*run-*/run-*.wandb")
-    return [pb.Record.FromString(block) for block in blocks(file.read_bytes())]
+    return [record.FromString(block) for block in blocks(file.read_bytes())]
 
 
 def stored_rows(folder: Path) -> list[dict]:
@@ -112,7 +113,8 @@ def test_offline_rows_carry_every_axis(offline_run):
     folder, output = offline_run
     rows = stored_rows(folder)
     assert len(rows) == 6  # the row of System/ metrics is W&B's own business
-    assert rows[4] | AXES == rows[4] and rows[5] | AXES == rows[5]
+    assert rows[4] | AXES == rows[4]
+    assert rows[5] | AXES == rows[5]
     assert (rows[4]["train/Loss"], rows[4]["val/Average Total Return in a/b"]) == (2.0, 4.0)
     histogram = "train/Maximum Bin (All Gammas)"
     assert rows[5][f"{histogram}/_type"] == "histogram"
@@ -128,7 +130,8 @@ def test_offline_run_has_a_default_axis_its_config_and_no_secret(offline_run):
     assert axes == dict.fromkeys(sections, "gradient_steps")
     (begun,) = (record.run for record in records if record.HasField("run"))
     config = {item.key: json.loads(item.value_json) for item in begun.config.update}
-    assert config["agent"] == {"gamma": 0.9} and config["key_location"] == "random"
+    assert config["agent"] == {"gamma": 0.9}
+    assert config["key_location"] == "random"
     assert begun.display_name == "my run"
     for file in folder.rglob("*"):
         assert not file.is_file() or b"HIDE-ME" not in file.read_bytes(), file
@@ -236,6 +239,14 @@ def test_a_broken_client_at_the_end_is_only_a_warning(tmp_path, fake_client):
         *("W&B run: http://w",),
         "W&B did not finish cleanly (ConnectionError: the service has died).",
     ]
+
+
+def test_a_row_after_the_end_continues_the_run(tmp_path, fake_client):
+    tracker = tracker_in(tmp_path)
+    tracker.finish("finished")
+    tracker.log({"test/x": 1.0})
+    _, arguments = fake_client
+    assert [given["resume"] for given in arguments] == [None, "allow"]
 
 
 def test_a_run_that_cannot_start_is_not_tried_again(tmp_path, fake_client, monkeypatch):
