@@ -116,7 +116,7 @@ def update(
     now = state[:, :-1]  # [B T D]
     output = net.critics(now, actions.seen_by_critics(stored)[None, :, :-1])  # [1 B T C G ·]
     with torch.no_grad():
-        q = values.read(output)[0]  # [B T C G 1]
+        q = values.read(output)[0].detach()  # [B T C G 1]
         target = td_target(batch, state, policy, net, values, actions, hp)  # [B T 1 G 1]
         values.observe(target, batch.mask[:, :, None, None, None])
     critic_loss = values.td_loss(output, target)  # [B T C G 1]

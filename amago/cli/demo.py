@@ -277,6 +277,7 @@ def run_demo(seed: int, out: str, settings: DemoSettings | None = None) -> Path:
     trained_s = time.monotonic() - began
     results = compare(experiment, settings)
     experiment.delete_buffer_from_disk()
+    experiment.close()
 
     summary = folder / "summary.json"
     trained = _what_was_trained(experiment, settings)

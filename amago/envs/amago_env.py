@@ -196,6 +196,7 @@ class AMAGOEnv(gym.Wrapper):
     @property
     def _returned(self) -> ReturnCheck:
         if self._check is None:  # not in __init__: subclasses add observation keys after it
+            assert isinstance(self.observation_space, gym.spaces.Dict)
             self._check = ReturnCheck(self.observation_space, self.batched_envs, self.batched)
         return self._check
 

@@ -26,7 +26,8 @@ class ReturnCheck:
         self._num_envs = num_envs
         self._batched = batched
         self._promised = {
-            key: ((num_envs, *entry.shape), entry.dtype) for key, entry in space.spaces.items()
+            key: ((num_envs, *(entry.shape or ())), entry.dtype)
+            for key, entry in space.spaces.items()
         }
 
     def observation(self, obs: Any) -> dict[str, np.ndarray]:

@@ -4,7 +4,8 @@ Axes: `N` environments of a batch (1 for an ordinary environment), `A` numbers i
 """
 
 from abc import ABC, abstractmethod
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 import gymnasium as gym
 import numpy as np
@@ -78,9 +79,19 @@ class ExplorationWrapper(gym.ActionWrapper, ABC):
 
 
 _registry: Registry[ExplorationWrapper] = Registry("exploration strategy")
-register_exploration = _registry.register
 get_exploration_cls = _registry.get
 list_registered_explorations = _registry.names
+
+_Wrapper = TypeVar("_Wrapper", bound=type[ExplorationWrapper])
+
+
+def register_exploration(name: str) -> Callable[[_Wrapper], _Wrapper]:
+    """Decorator that makes an `ExplorationWrapper` available under `name`.
+
+    Raises:
+        ValueError: the name is taken.
+    """
+    return cast(Any, _registry.register(name))
 
 
 @configurable(module="amago.envs.exploration")
@@ -177,7 +188,7 @@ class BilevelEpsilonGreedy(ExplorationWrapper):
 
     def step(self, action: np.ndarray) -> Any:
         """Step with noise. Rows of a batch that finish an episode get a new multiplier."""
-        result = super().step(action)
+        result: Any = super().step(action)
         if self.env.batched:  # an ordinary environment is reset by whoever steps it
             self._draw_multipliers(result[2] | result[3])
         return result

@@ -22,7 +22,9 @@ from amago.tracking.base import FanOut, Tracker
 from amago.tracking.config_files import write_config, write_text
 from amago.tracking.forecast import Forecast, forecast, timestep_bytes
 from amago.tracking.reader import read_events, read_rows
+from amago.tracking.sections import is_axis
 from amago.tracking.store import LocalRecord
+from amago.tracking.system import SystemMonitor
 from amago.tracking.wandb_tracker import WandbTracker
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ class RunRecord:
             facts={"seed": experiment.run_seed},
             warn=experiment.console.warn,
         )
+        self._system = SystemMonitor(experiment.ckpt_base_dir)
         self._trackers: FanOut | None = None
 
     def open(self) -> None:
@@ -63,6 +66,10 @@ class RunRecord:
         self.open()
         assert self._trackers is not None
         self._trackers.log(row)
+        if self._system.is_due():
+            axes = {name: value for name, value in row.items() if is_axis(name)}
+            sample = {f"System/{name}": value for name, value in self._system.sample().items()}
+            self._trackers.log(axes | sample)
 
     def finish(self, status: str) -> None:
         """Close every tracker; a later row opens the record again."""

@@ -4,7 +4,7 @@
         fifo/         written by actors, evicted oldest first
         protected/    the user's files: sampled, never deleted
         quarantine/   damaged fifo files, each with the reason
-        set_aside/    files that a restored checkpoint does not know
+        set_aside/    fifo files that are newer than the checkpoint a run went on from
 
 The directory is the truth. Every process lists it, so that collectors and learners on many
 machines need no lock. Of the files, only names and sizes are kept in memory.
@@ -77,6 +77,7 @@ class DiskTrajDataset(RLDataset):
         self.num_vanished = 0
         self.num_bad = 0
         self._bad: set[str] = set()
+        self._newer: set[str] = set()
         self._sizes: dict[str, int] = {}
         self._keys: list[str] = []
         self._reader = WindowReader()
@@ -102,7 +103,7 @@ class DiskTrajDataset(RLDataset):
 
     def _refresh_files(self) -> None:
         """List both directories again. Costs one call a new file."""
-        found = {*self._list("fifo"), *self._list("protected")} - self._bad
+        found = {*self._list("fifo"), *self._list("protected")} - self._bad - self._newer
         for key in self._sizes.keys() - found:
             del self._sizes[key]
         for key in found - self._sizes.keys():
@@ -227,6 +228,7 @@ class DiskTrajDataset(RLDataset):
         if many:
             ranks.wait_for_everyone()
         if not many or ranks.is_main_process:
+            self._set_newer_aside()
             self._refresh_files()
             num_deleted = self._filter(self.dset_max_size)
         if many:
@@ -268,12 +270,12 @@ class DiskTrajDataset(RLDataset):
         """The epoch and the files it samples from, in order."""
         return {"epoch": self.epoch, "keys": list(self._keys)}
 
-    def load_state_dict(self, state: dict[str, Any], set_aside_newer: bool = True) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Sample from the files of the checkpoint again.
 
-        Args:
-            set_aside_newer: move `fifo` files that the checkpoint does not know to `set_aside`,
-                because the restored run will collect them again. Needs edit rights.
+        With edit rights, `fifo` files that the checkpoint does not know are ignored, because the
+        restored run will collect them again; when it goes on, they move to `set_aside`. Not
+        before: whoever only loads a checkpoint must not take files away from a run that is alive.
         """
         super().load_state_dict(state)
         self._refresh_files()
@@ -283,14 +285,14 @@ class DiskTrajDataset(RLDataset):
                 f"{len(known - present)} of {len(known)} trajectory files of the checkpoint are "
                 f"gone from {self.buffer_path}; training goes on with the others"
             )
-        if set_aside_newer and self.has_edit_rights:
-            for key in sorted(present - known):
-                self._set_aside(key)
+        if self.has_edit_rights:
+            self._newer = {key for key in present - known if key.startswith("fifo/")}
         self._keys = sorted(known & present)
 
-    def _set_aside(self, key: str) -> None:
-        if key.startswith("fifo/"):
+    def _set_newer_aside(self) -> None:
+        if self._newer:
             os.makedirs(self._path("set_aside"), exist_ok=True)
+        for key in self._newer:
             with contextlib.suppress(FileNotFoundError):
                 os.rename(self._path(key), self._path(key.replace("fifo", "set_aside", 1)))
 

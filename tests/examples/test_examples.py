@@ -39,7 +39,9 @@ def run(script, folder, *flags, monkeypatch):
     tiny = [word for pair in TINY.items() for word in pair]
     argv = [script, *tiny, "--no_log", "--buffer_dir", str(folder), *flags]
     monkeypatch.setattr("sys.argv", argv)
-    return runpy.run_path(str(EXAMPLES / script), run_name="__main__")["experiment"]
+    experiment = runpy.run_path(str(EXAMPLES / script), run_name="__main__")["experiment"]
+    experiment.close()  # a script leaves this to the end of its process
+    return experiment
 
 
 def test_every_script_is_tested():
@@ -59,6 +61,7 @@ def test_it_collects_learns_and_leaves_a_record(script, tmp_path, monkeypatch):
 
 def test_continuous_actions(tmp_path, monkeypatch):
     flags = ["--env", "Pendulum-v1", "--max_seq_len", "8", "--traj_encoder", "identity"]
+    flags += ["--timesteps_per_epoch", "100"]  # enough for a first file of each actor
     experiment = run("01_gym.py", tmp_path, *flags, monkeypatch=monkeypatch)
     assert experiment.grad_update_counter == 2
 

@@ -72,9 +72,10 @@ class Member:
         index: int,
     ) -> None:
         self.amago_env = _made_by(factory, index)
-        self.env: AMAGOEnv | ExplorationWrapper = self.amago_env
+        self.env: Any = self.amago_env
         if exploration is not None:
             self.env = exploration(self.amago_env)
+        if isinstance(self.env, ExplorationWrapper):
             self.env.seed(derive_seed(seed, role, index, "exploration"))
         self.episode = 0
         self._stream: tuple[Any, ...] = (seed, role, index, "episode")

@@ -117,9 +117,10 @@ class Worker:
         """The answer to the last command; None if there is nothing to say.
 
         Raises:
-            WorkerFailed: it raised, died, or took longer than `timeout_s`.
+            WorkerFailed: it raised, died, or took longer than `timeout_s` (and was killed).
         """
         if not self._poll.poll(None if timeout_s is None else max(timeout_s, 0.0) * 1000):
+            self._process.kill()
             raise self._gone("did not answer in time: an environment hangs, or is very slow")
         try:
             answer = self._connection.recv_bytes()

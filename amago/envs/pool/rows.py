@@ -59,6 +59,7 @@ class EnvRow:
         b.truncated[row] = truncated[0]
         b.stepped[row] = True
         if terminated[0] or truncated[0]:
+            check_finite(timestep.obs, [self.name])
             self._final.write(timestep)
             self._begin_episode()
         else:

@@ -48,7 +48,7 @@ class AsyncPool(EnvPool):
         self._step_timeout_s = step_timeout_s
         context = start_context(mp_context)
         self._workers: list[Worker] = []
-        self._finalizer = weakref.finalize(self, _end, self._workers)
+        self._finalizer = weakref.finalize(self, _end, self._workers, os.getpid())
         try:
             for start, stop in _shares(self.num_envs, num_workers or _num_cpus()):
                 self._workers.append(Worker(context, recipe.part(start, stop)))
@@ -143,7 +143,9 @@ class AsyncPool(EnvPool):
         raise failed.error from None
 
 
-def _end(workers: list[Worker]) -> None:
+def _end(workers: list[Worker], owner: int) -> None:
+    if os.getpid() != owner:
+        return  # a forked copy of the pool is going, not the pool
     for worker in workers:
         worker.close()
     for worker in workers:

@@ -18,6 +18,7 @@ from amago.nets.policy_dists.base import (
     softplus_bounded_positive,
     tanh_bounded_positive,
 )
+from amago.nets.policy_dists.discrete import _Categorical
 from amago.nets.utils import add_activation_log
 
 
@@ -189,9 +190,9 @@ class _TanhMixture:
     _FLOOR = 1e-6
 
     def __init__(self, means: torch.Tensor, stds: torch.Tensor, logits: torch.Tensor) -> None:
-        modes = pyd.Independent(pyd.Normal(means, stds, validate_args=False), 1)
-        which = pyd.Categorical(logits=logits, validate_args=False)
-        self.base_dist = pyd.MixtureSameFamily(which, modes, validate_args=False)
+        self._modes = pyd.Independent(pyd.Normal(means, stds, validate_args=False), 1)
+        self._which = _Categorical(logits=logits, validate_args=False)
+        self.base_dist = pyd.MixtureSameFamily(self._which, self._modes, validate_args=False)
 
     @property
     def mean(self) -> torch.Tensor:
@@ -199,7 +200,11 @@ class _TanhMixture:
         return torch.tanh(self.base_dist.mean)
 
     def sample(self, sample_shape: Any = ()) -> torch.Tensor:
-        return torch.tanh(self.base_dist.sample(sample_shape))
+        """Actions `[*sample_shape ... A]`, without gradient."""
+        with torch.no_grad():
+            of_every_mode = self._modes.sample(sample_shape)  # [... M A]
+            mode = self._which.sample(sample_shape)[..., None]  # [... 1 1]
+            return torch.tanh(of_every_mode.take_along_dim(mode, dim=-2).squeeze(-2))
 
     def log_prob(self, value: torch.Tensor) -> torch.Tensor:
         """Log-density of the whole action, `[... A] -> [... 1]`."""

@@ -70,7 +70,7 @@ def test_every_row_carries_every_axis_and_axes_never_decrease(make_tiny, tmp_pat
         assert values == sorted(values)
         assert values[-1] > 0
     sections = {name.split("/")[0] for row in rows for name in row.data}
-    assert sections == {"dataset", "train", "val", "test"}
+    assert sections == {"System", "dataset", "train", "val", "test"}
 
 
 def test_frames_are_the_steps_of_the_training_environments(make_tiny):

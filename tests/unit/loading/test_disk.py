@@ -344,9 +344,32 @@ def test_a_restored_dataset_samples_the_same_files(make_disk, make_traj):
     restored = make_disk([])
     restored.load_state_dict(state)
     assert origins(restored) == expected
-    assert sorted(os.listdir(dset.fifo_path)) == ["toy_0_0.npz", "toy_1_1.npz"]
+
+
+def test_newer_files_are_set_aside_when_a_restored_run_goes_on(make_disk, make_traj, experiment):
+    dset = make_disk([20])
+    state = dset.state_dict()
+    add(dset, make_traj(20, tag=7), "new_0_9.npz")
+    add(dset, make_traj(20, tag=8), "demo.npz", kind="protected")
+    dset.load_state_dict(state)
+    dset.configure_from_experiment(experiment)
+    assert sorted(os.listdir(dset.fifo_path)) == ["new_0_9.npz", "toy_0_0.npz"]
+    add(dset, make_traj(20, tag=9), "collected_0_10.npz")
+    dset.on_end_of_collection(experiment)
+    assert sorted(os.listdir(dset.fifo_path)) == ["collected_0_10.npz", "toy_0_0.npz"]
     assert os.listdir(os.path.join(dset.buffer_path, "set_aside")) == ["new_0_9.npz"]
-    assert os.listdir(dset.protected_path) == ["demo.npz"]
+    assert {tag for tag, _, _ in origins(dset)} == {0, 8, 9}
+
+
+def test_without_edit_rights_newer_files_stay(make_disk, make_traj, experiment):
+    dset = make_disk([20])
+    state = dset.state_dict()
+    add(dset, make_traj(20, tag=7), "new_0_9.npz")
+    dset.configure(8, 5, "none", has_edit_rights=False)
+    dset.load_state_dict(state)
+    assert {tag for tag, _, _ in origins(dset)} == {0}
+    dset.on_end_of_collection(experiment)
+    assert {tag for tag, _, _ in origins(dset)} == {0, 7}
 
 
 def test_files_of_a_checkpoint_that_are_gone_are_missed_aloud(make_disk):

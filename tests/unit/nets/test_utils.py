@@ -50,7 +50,7 @@ def test_activation_log_without_a_dictionary_does_nothing():
 
 
 def test_first_update_of_input_statistics_has_rate_one_half():
-    norm = InputNorm(2, beta=1e-8)
+    norm = InputNorm(2)
     norm.update_stats(tensor([[[2.0, 0.0], [4.0, 2.0]]]))
     assert_close(norm.mu, tensor([1.5, 0.5]), rtol=1e-3, atol=0.0)  # halfway to (3, 1)
     assert_close(norm.nu, tensor([5.5, 1.5]), rtol=1e-3, atol=0.0)  # from 1 to (10, 2)

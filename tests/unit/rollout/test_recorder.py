@@ -370,3 +370,16 @@ def test_memory_does_not_grow_while_episodes_keep_ending(tmp_path):
     for _ in range(2000):
         recorder.observe(worlds.step())
     assert recorder._columns.capacity <= 256
+
+
+def test_rows_without_an_episode_stay_so_when_the_past_is_forgotten(tmp_path):
+    worlds = Worlds([[7], [9]], pauses=True)
+    recorder, plain = Recorder(2, str(tmp_path)), PlainRecorder()
+    first = worlds.reset()
+    recorder.begin(first)
+    plain.begin(first)
+    for _ in range(400):
+        step = worlds.step()
+        recorder.observe(step)
+        plain.observe(step)
+        assert [row for row in (0, 1) if recorder.active(row)] == sorted(plain.active)
