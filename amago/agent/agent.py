@@ -246,14 +246,15 @@ class Agent(BaseAgent):
             critic_loss: `[B T C G 1]`, or None if no critic was needed.
             state_mask: `[B T 1]`, before `edit_actor_mask` and `edit_critic_mask`.
         """
-        actor_mask = state_mask[:, :, None].expand_as(actor_loss)
+        # copies of the mask: hooks may edit in place
+        actor_mask = state_mask[:, :, None].expand_as(actor_loss).clone()
         actor_mask = self.edit_actor_mask(batch, actor_loss, actor_mask)
         loss = masked_mean(actor_loss, actor_mask)
         self.update_info["Actor Loss"] = loss.detach()
         self.update_info["Critic Loss"] = 0.0
         self.update_info["Unmasked Batch Size (in Timesteps)"] = actor_mask[..., 0, 0].sum()
         if critic_loss is not None:
-            critic_mask = state_mask[:, :, None, None].expand_as(critic_loss)
+            critic_mask = state_mask[:, :, None, None].expand_as(critic_loss).clone()
             critic_mask = self.edit_critic_mask(batch, critic_loss, critic_mask)
             mean_critic_loss = masked_mean(critic_loss, critic_mask)
             self.update_info["Critic Loss"] = mean_critic_loss.detach()

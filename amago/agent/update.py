@@ -109,9 +109,9 @@ def update(
     log_prob = actions.log_prob(policy, stored)[:, :-1]  # [B T G 1]
 
     if hp.fake_filter and hp.online == 0:  # plain imitation needs no critic
-        every = torch.ones_like(log_prob)
-        actor_loss = hp.offline * filtered_bc_loss(log_prob, every)
-        return Update(actor_loss, None, policy, log_prob, every, None)
+        weight = torch.ones_like(log_prob)
+        actor_loss = hp.offline * filtered_bc_loss(log_prob, weight)
+        return Update(actor_loss, None, policy, log_prob, weight, None)
 
     now = state[:, :-1]  # [B T D]
     output = net.critics(now, actions.seen_by_critics(stored)[None, :, :-1])  # [1 B T C G ·]

@@ -42,7 +42,7 @@ class DemoSettings:
     """Everything that was chosen for the demo. Budget: about 5 minutes on two slow cores.
 
     Args:
-        size, attempts: of the lakes.
+        size, attempts, attempt_steps: of the lakes.
         held_out: one in so many layouts is never trained on.
         epochs, updates, steps: updates and steps of each actor, per epoch.
         explore: steps of each actor over which random actions fade out.
@@ -51,6 +51,7 @@ class DemoSettings:
 
     size: int = 3
     attempts: int = 5
+    attempt_steps: int = 9
     held_out: int = 4
 
     actors: int = 24
@@ -75,7 +76,7 @@ class DemoSettings:
     @property
     def rollout_steps(self) -> int:
         """Steps of the longest possible rollout."""
-        return self.attempts * self.size**2
+        return self.attempts * self.attempt_steps
 
 
 class SplitLake(MetaFrozenLake):
@@ -189,7 +190,13 @@ def _successes(metrics: dict[str, list[float]]) -> np.ndarray:
 
 def make_lake(settings: DemoSettings, held_out: bool) -> AMAGOEnv:
     """The environment of the demo, of either side of the split."""
-    lake = SplitLake(settings.held_out, held_out, size=settings.size, k_episodes=settings.attempts)
+    lake = SplitLake(
+        settings.held_out,
+        held_out,
+        size=settings.size,
+        k_episodes=settings.attempts,
+        max_episode_steps=settings.attempt_steps,
+    )
     return AMAGOEnv(lake, env_name=ENV_NAME)
 
 

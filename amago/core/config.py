@@ -27,7 +27,7 @@ from gin.selector_map import SelectorMap
 from amago.core.errors import ConfigError
 from amago.core.names import nearest
 
-REQUIRED = gin.REQUIRED
+REQUIRED: Any = gin.REQUIRED
 """Default of a parameter that a binding or the caller must supply."""
 
 F = TypeVar("F", bound=Callable[..., Any])

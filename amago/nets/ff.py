@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from amago.core.config import configurable
 from amago.core.errors import ConfigError
 from amago.core.names import nearest
+from amago.nets.dropout import Dropout
 from amago.nets.utils import activation_switch
 
 __all__ = ["FFBlock", "MLP", "Normalization", "SimNorm"]
@@ -132,7 +133,7 @@ class FFBlock(nn.Module):
         self.norm1 = Normalization(norm, d_ff)
         self.ff2 = layer_type(d_ff, d_model)
         self.norm2 = Normalization(norm, d_model)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.activation = activation_switch(activation)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -173,7 +174,7 @@ class MLP(nn.Module):
         self.layers = nn.ModuleList(layer_type(d_hidden, d_hidden) for _ in deeper)
         self.norms = nn.ModuleList(Normalization(normalization, d_hidden) for _ in deeper)
         self.out_layer = layer_type(d_hidden, d_output)
-        self.dropout = nn.Dropout(dropout_p)
+        self.dropout = Dropout(dropout_p)
         self.activation = activation_switch(activation)
 
     def forward(self, x: Tensor) -> Tensor:

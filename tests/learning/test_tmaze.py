@@ -18,6 +18,20 @@ CORRIDOR = 50
 EPISODE = CORRIDOR + 1
 EPISODES = 200
 
+NETWORKS = {
+    "FFTstepEncoder.d_hidden": 128,
+    "FFTstepEncoder.d_output": 64,
+    "TformerTrajEncoder.d_model": 64,
+    "TformerTrajEncoder.d_ff": 256,
+    "TformerTrajEncoder.n_heads": 4,
+    "TformerTrajEncoder.n_layers": 2,
+    "GRUTrajEncoder.d_hidden": 64,
+    "GRUTrajEncoder.d_output": 64,
+    "GRUTrajEncoder.n_layers": 1,
+    "FFTrajEncoder.d_model": 64,
+    "Actor.d_hidden": 64,
+    "NCritics.d_hidden": 64,
+}
 ENCODERS = {"transformer": TformerTrajEncoder, "gru": GRUTrajEncoder, "ff": FFTrajEncoder}
 
 
@@ -32,10 +46,14 @@ def test_memory_decides_the_tmaze(encoder, seed, tmp_path, results_dir):
     experiment = make_experiment(
         tmp_path,
         partial(example["make_maze"], CORRIDOR),
-        {
+        NETWORKS
+        | {
             "Agent.gamma": 0.9999,
             "Agent.tau": 0.01,
             "Agent.reward_multiplier": 10.0,
+            "Multigammas.discrete": [0.9, 0.97],
+            "EpsilonGreedy.steps_anneal": 2000,
+            "EpsilonGreedy.randomize_eps": False,
         },
         seed=seed,
         buffer_size=5000,

@@ -112,3 +112,20 @@ def test_the_torch_free_tests_import_nothing_that_needs_torch() -> None:
             if path.suffix == ".py":
                 top = [n for n in ast.parse(path.read_text()).body if not isinstance(n, ast.If)]
                 assert "torch" not in imported(ast.Module(top, [])), path
+
+
+def test_the_tree_in_the_architecture_page_is_the_tree() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    block = re.search(r"```text\namago/\n(.*?)```", page, re.DOTALL)
+    assert block
+    drawn: set[str] = set()
+    folders: list[str] = []
+    for line in block[1].splitlines():
+        depth = (len(line) - len(line.lstrip())) // 2 - 1
+        name = line.split()[0]
+        folders[depth:] = [name] if name.endswith("/") else []
+        if not name.endswith("/"):
+            drawn.add("".join(folders) + name)
+    package = ROOT / "amago"
+    there = {path.relative_to(package).as_posix() for path in package.rglob("*.py")}
+    assert drawn == {name for name in there if not name.endswith("/__init__.py")}

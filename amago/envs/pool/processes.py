@@ -8,7 +8,7 @@ import select
 import sys
 import time
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from multiprocessing.context import BaseContext
 from multiprocessing.reduction import send_handle
 from typing import Any
@@ -17,6 +17,7 @@ from amago.core import config
 from amago.core.errors import AmagoError, ConfigError, EnvError
 from amago.envs.pool.members import Recipe
 from amago.envs.pool.pickling import dumps
+from amago.envs.pool.rows import Arguments
 from amago.envs.pool.worker import ANSWER, CALL, CLOSE, DONE, FAILED, Failure, Order, Report, serve
 
 _CLOSE_TIMEOUT_S = 5.0
@@ -68,6 +69,7 @@ class Worker:
 
     Attributes:
         names: of its environments, as far as it has told.
+        pid: of the process.
     """
 
     def __init__(self, context: BaseContext, recipe: Recipe) -> None:
@@ -79,15 +81,11 @@ class Worker:
         )
         with _hidden_main_module(context):
             self._process.start()
+        self.pid: int = self._process.pid
         theirs.close()  # so that the worker's end is the only one: its death ends the pipe
         self._poll = select.poll()
         self._poll.register(self._connection.fileno(), select.POLLIN)
         self._num_unanswered = 1  # the worker tells its spaces unasked
-
-    @property
-    def pid(self) -> int:
-        """Of the process."""
-        return self._process.pid
 
     def send(self, command: bytes) -> None:
         """Give a command; `receive` has the answer."""
@@ -100,15 +98,21 @@ class Worker:
             raise self._died() from None
         self._num_unanswered += 1
 
-    def send_call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Ask for a method call; `receive` has the answers."""
-        self.send(CALL + dumps((name, args, kwargs)))
+    def send_call(self, name: str, arguments: Sequence[Arguments]) -> None:
+        """Ask for a method call; `receive` has the answers.
+
+        Args:
+            arguments: of every environment of the pool; the worker gets its share.
+        """
+        first = self._recipe.first
+        share = arguments[first : first + len(self._recipe.factories)]
+        self.send(CALL + dumps((name, share)))
 
     def give_memory(self, num_envs: int, spaces: Any, memory: int) -> None:
         """Tell the worker about the pool's arrays: their layout, and a file descriptor."""
         try:
             self._connection.send((num_envs, spaces))
-            send_handle(self._connection, memory, self._process.pid)
+            send_handle(self._connection, memory, self.pid)
         except OSError:
             raise self._died() from None
         self._num_unanswered += 1
@@ -148,6 +152,7 @@ class Worker:
         if self._process.is_alive():
             self._process.kill()
             self._process.join()
+        self._process.close()
         self._connection.close()
 
     def _error(self, failure: Failure) -> Exception:

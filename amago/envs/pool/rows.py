@@ -19,6 +19,7 @@ from amago.envs.resets import reset_with
 from amago.hindsight import Timestep
 
 Metrics = list[tuple[int, str, Any]]
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
 
 class EnvRow:
@@ -118,9 +119,12 @@ class EnvRows:
         self._finish()
         return metrics
 
-    def call(self, name: str, *args: Any, **kwargs: Any) -> list[Any]:
+    def call(self, name: str, arguments: Sequence[Arguments]) -> list[Any]:
         """Call a method, or read an attribute, of every environment."""
-        return [call_env(row.env, row.row, name, *args, **kwargs) for row in self._rows]
+        return [
+            call_env(row.env, row.row, name, *args, **kwargs)
+            for row, (args, kwargs) in zip(self._rows, arguments, strict=True)
+        ]
 
     def close(self) -> None:
         """Close every environment, also when closing one fails."""

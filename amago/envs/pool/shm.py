@@ -6,7 +6,7 @@ import mmap
 import os
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -16,6 +16,7 @@ from amago.envs.pool.base import EnvPool, PoolStep
 from amago.envs.pool.buffers import StepBuffers
 from amago.envs.pool.members import Recipe
 from amago.envs.pool.processes import Worker, WorkerFailed, answers, start_context
+from amago.envs.pool.rows import Arguments
 from amago.envs.pool.spaces import PoolSpaces, common_spaces
 from amago.envs.pool.worker import RESET, STEP
 
@@ -82,15 +83,16 @@ class AsyncPool(EnvPool):
 
     def reset(self) -> PoolStep:
         """Start an episode in every environment."""
+        self._check_open()
         return self._command(RESET)
 
     def step(self, actions: np.ndarray) -> PoolStep:
         """Step every environment; a finished one begins its next episode in the same step."""
+        self._check_open()
         self._buffers.actions[:] = actions
         return self._command(STEP)
 
     def _command(self, command: bytes) -> PoolStep:
-        self._check_open()
         try:
             for worker in self._workers:
                 worker.send(command)
@@ -108,10 +110,17 @@ class AsyncPool(EnvPool):
             AttributeError: there is no such name; the pool goes on.
             EnvError: a method raised; the pool goes on, unless a worker died or hangs.
         """
+        return self._call(name, [(args, kwargs)] * self.num_envs)
+
+    def call_each(self, name: str, arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Call a method of every environment, each with arguments of its own. Raises as `call`."""
+        return self._call(name, [(args, {}) for args in arguments])
+
+    def _call(self, name: str, arguments: Sequence[Arguments]) -> list[Any]:
         self._check_open()
         try:
             for worker in self._workers:
-                worker.send_call(name, args, kwargs)
+                worker.send_call(name, arguments)
             told = answers(self._workers, self._step_timeout_s)
         except WorkerFailed as failed:
             if failed.raised is None:

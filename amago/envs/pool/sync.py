@@ -1,5 +1,6 @@
 """Environments stepped one after the other in this process: the fastest for cheap ones."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,11 @@ class SyncPool(EnvPool):
 
     def call(self, name: str, *args: Any, **kwargs: Any) -> list[Any]:
         """Call a method, or read an attribute, of every environment."""
-        return self._rows.call(name, *args, **kwargs)
+        return self._rows.call(name, [(args, kwargs)] * self.num_envs)
+
+    def call_each(self, name: str, arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Call a method of every environment, each with arguments of its own."""
+        return self._rows.call(name, [(args, {}) for args in arguments])
 
     def render(self) -> list[Any]:
         """What each environment renders."""

@@ -1,5 +1,6 @@
 """One environment that is already a batch, as a pool."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,11 @@ class VectorisedPool(EnvPool):
     def call(self, name: str, *args: Any, **kwargs: Any) -> list[Any]:
         """Call a method, or read an attribute, of the environment. One answer, for all rows."""
         return [call_env(self._member.env, 0, name, *args, **kwargs)]
+
+    def call_each(self, name: str, arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """`call` with the one set of arguments given."""
+        (args,) = arguments
+        return self.call(name, *args)
 
     def render(self) -> Any:
         """What the environment renders."""

@@ -25,7 +25,7 @@ from amago.envs.pool.rows import EnvRows
 from amago.envs.pool.spaces import PoolSpaces
 
 RESET, STEP, CALL, CLOSE = b"r", b"s", b"c", b"x"
-"""Commands. `CALL` is followed by a pickle of `(name, args, kwargs)`."""
+"""Commands. `CALL` is followed by a pickle of a name and the arguments for each environment."""
 
 DONE, ANSWER, FAILED = b".", b"+", b"!"
 """Answers. The last two are followed by a pickle of what there is to say, or of a `Failure`."""
@@ -125,8 +125,7 @@ def _obey(connection: Connection, rows: EnvRows) -> None:
     while (command := connection.recv_bytes()) != CLOSE:
         try:
             if command[:1] == CALL:
-                name, args, kwargs = pickle.loads(command[1:])
-                _send(connection, ANSWER, rows.call(name, *args, **kwargs))
+                _send(connection, ANSWER, rows.call(*pickle.loads(command[1:])))
                 continue
             metrics = rows.step() if command == STEP else rows.reset()
         except Exception as error:

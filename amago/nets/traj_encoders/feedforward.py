@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from amago.core.config import configurable
 from amago.nets import ff
+from amago.nets.dropout import Dropout
 from amago.nets.traj_encoders.base import TrajEncoder, register_traj_encoder
 from amago.nets.utils import activation_switch
 
@@ -71,7 +72,7 @@ class FFTrajEncoder(TrajEncoder):
         )
         self.traj_last = nn.Linear(d_model, d_model)
         self.out_norm = ff.Normalization(out_norm, d_model)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.activation = activation_switch(activation)
         self._emb_dim = d_model
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from amago.core.errors import ConfigError
 from amago.core.names import nearest
 from amago.nets import ff
+from amago.nets.dropout import Dropout
 from amago.nets.transformer.attention import SelfAttention
 from amago.nets.transformer.cache import TformerHiddenState
 from amago.nets.transformer.positions import FixedPosEmb, LearnablePosEmb, RotaryPosEmb
@@ -46,7 +47,7 @@ class AttentionLayer(nn.Module):
         linear = SigmaReparam if sigma_reparam else nn.Linear
         self.self_attention = self_attention
         self.qkv_projection = linear(d_model, 3 * d_qkv * n_heads, bias=False)
-        self.dropout_qkv = nn.Dropout(dropout_qkv)
+        self.dropout_qkv = Dropout(dropout_qkv)
         self.out_projection = linear(d_qkv * n_heads, d_model)
         self.head_scaler = nn.Parameter(torch.ones(1, 1, n_heads, 1), requires_grad=head_scaling)
         self.rotary = RotaryPosEmb(d_qkv) if use_rope else None
@@ -100,7 +101,7 @@ class TransformerLayer(nn.Module):
         self.norm2 = ff.Normalization(extra_norm, d_model)
         self.norm3 = ff.Normalization(norm, d_model)
         self.norm4 = ff.Normalization(extra_norm, d_ff)
-        self.dropout_ff = nn.Dropout(dropout_ff)
+        self.dropout_ff = Dropout(dropout_ff)
         self.activation = activation_switch(activation)
 
     def forward(
@@ -145,7 +146,7 @@ class Transformer(nn.Module):
         super().__init__()
         self.position_embedding = _position_embedding(pos_emb, d_model)
         self.inp = nn.Linear(inp_dim, d_model)
-        self.dropout = nn.Dropout(dropout_emb)
+        self.dropout = Dropout(dropout_emb)
         self.layers = nn.ModuleList(layers)
         self.norm = ff.Normalization(norm, d_model)
         self.d_model = d_model

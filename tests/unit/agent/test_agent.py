@@ -187,6 +187,18 @@ def test_a_mask_hook_replaced_on_the_instance_is_honoured(make_agent, make_batch
         assert agent.update_info["Unmasked Batch Size (in Timesteps)"] == 0
 
 
+def test_a_hook_may_edit_its_mask_in_place(make_agent, make_batch):
+    def drop_first(batch, loss, pad_mask):
+        pad_mask[:, 0, ..., 0, :] = False
+        return pad_mask
+
+    agent, batch = make_agent("discrete"), make_batch("discrete", lengths=(4, 4))
+    agent.edit_actor_mask = agent.edit_critic_mask = drop_first
+    agent(batch, log_step=False)
+    assert agent.update_info["Unmasked Batch Size (in Timesteps)"] == 6
+    assert batch.mask.all()
+
+
 def test_an_edited_mask_selects_transitions(make_agent, make_batch):
     agent, batch = make_agent("discrete"), make_batch("discrete", lengths=(4, 4))
     agent.edit_actor_mask = lambda batch, loss, mask: mask & (torch.arange(4) < 1)[:, None, None]

@@ -13,7 +13,7 @@ from amago.envs.pool import make_pool
 
 
 class Ladder(gym.Env):
-    """Climbs one rung a step. The observation is (episode, rung), so that every one is different."""
+    """Climbs one rung a step. Every observation, (episode, rung), is different."""
 
     observation_space = Box(-1, 1000, (2,), np.float32)
     action_space = Discrete(2)

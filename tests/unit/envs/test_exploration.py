@@ -195,9 +195,7 @@ def test_a_restored_wrapper_goes_on_as_the_first_would_have():
         first.action(ZERO)
     second.load_state_dict(first.state_dict())
     assert second.global_step == 10
-    assert [first.action(ZERO)[0] for _ in range(20)] == [
-        second.action(ZERO)[0] for _ in range(20)
-    ]
+    assert [first.action(ZERO)[0] for _ in range(20)] == [second.action(ZERO)[0] for _ in range(20)]
 
 
 def test_multibinary_actions_are_refused():

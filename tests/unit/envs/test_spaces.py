@@ -66,7 +66,7 @@ def test_a_continuous_action_outside_the_unit_range_is_refused(bad):
 
 
 def test_an_unbounded_box_of_actions_is_refused_with_what_to_do():
-    with pytest.raises(ConfigError, match="unbounded.*RescaleAction"):
+    with pytest.raises(ConfigError, match=r"unbounded.*RescaleAction"):
         action_codec(Box(-np.inf, np.inf, (2,)))
 
 
@@ -77,7 +77,9 @@ def test_bits_become_int8_in_the_shape_of_the_space():
     np.testing.assert_array_equal(action, [[1, 0], [1, 1]])
 
 
-@pytest.mark.parametrize("space", [MultiDiscrete([2, 3]), Tuple([Discrete(2)]), Box(0, 9, (1,), int)])
+@pytest.mark.parametrize(
+    "space", [MultiDiscrete([2, 3]), Tuple([Discrete(2)]), Box(0, 9, (1,), int)]
+)
 def test_other_action_spaces_are_refused(space):
     with pytest.raises(ConfigError, match=r"Discrete"):
         action_codec(space)
@@ -99,7 +101,7 @@ def test_a_discrete_observation_becomes_one_integer():
 
 
 def test_an_observation_that_is_no_array_is_refused_by_name():
-    with pytest.raises(ConfigError, match="'mission' is a Text space.*FlattenObservation"):
+    with pytest.raises(ConfigError, match=r"'mission' is a Text space.*FlattenObservation"):
         dict_observation_space(Dict({"mission": Text(10)}))
 
 
