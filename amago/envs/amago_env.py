@@ -3,14 +3,15 @@
 Axes: `N` environments of the batch (1 for an ordinary environment), `A` numbers in an action.
 """
 
+from importlib import import_module
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector import VectorEnv
 
 from amago.core.errors import AmagoError, ConfigError, EnvError
-from amago.envs.batched import ResetFinishedRows, VectorEnvAdapter, autoreset_mode
+from amago.envs.batched import Autoreset, ResetFinishedRows, VectorEnvAdapter, autoreset_mode
 from amago.envs.checks import ReturnCheck, unpacked
 from amago.envs.resets import reset_with
 from amago.envs.spaces import (
@@ -84,8 +85,8 @@ class AMAGOEnv(gym.Wrapper):
                 )
             env = VectorEnvAdapter(env)
         mode = autoreset_mode(env)
-        self.resets_next_step = mode is AutoresetMode.NEXT_STEP
-        return ResetFinishedRows(env) if mode is AutoresetMode.DISABLED else env
+        self.resets_next_step = mode is Autoreset.NEXT_STEP
+        return ResetFinishedRows(env) if mode is Autoreset.DISABLED else env
 
     @property
     def env_name(self) -> str:
@@ -221,3 +222,18 @@ def _take_policy_actions(env: gym.Env) -> ActionAdapter:
     if isinstance(space, gym.spaces.MultiBinary):
         return MultiBinaryActionWrapper(env)
     return ContinuousActionWrapper(env)
+
+
+_MOVED = {
+    "SequenceWrapper": "amago.envs.legacy",
+    "EnvCreator": "amago.envs.legacy",
+    "ReturnHistory": "amago.envs.histories",
+    "SpecialMetricHistory": "amago.envs.histories",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Names that AMAGO 3.x had in this module."""
+    if name in _MOVED:
+        return getattr(import_module(_MOVED[name]), name)
+    raise AttributeError(f"module 'amago.envs.amago_env' has no attribute '{name}'")

@@ -10,11 +10,21 @@ convention before gymnasium 1.0.
 Axis: `N` environments of the batch.
 """
 
+from enum import StrEnum
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector import VectorEnv
+
+
+class Autoreset(StrEnum):
+    """gymnasium's `AutoresetMode`, which version 1.0 does not have yet."""
+
+    NEXT_STEP = "NextStep"
+    SAME_STEP = "SameStep"
+    DISABLED = "Disabled"
+
 
 FINAL_OBS_KEYS = ("final_obs", "final_observation")
 
@@ -67,9 +77,14 @@ class ResetFinishedRows(gym.Wrapper):
         return obs, reward, terminated, truncated, info
 
 
-def autoreset_mode(env: gym.Env) -> AutoresetMode:
-    """How the rows of a batched environment begin a new episode."""
-    return AutoresetMode((env.metadata or {}).get("autoreset_mode") or AutoresetMode.SAME_STEP)
+def autoreset_mode(env: gym.Env) -> Autoreset:
+    """How the rows of a batched environment begin a new episode.
+
+    Raises:
+        ValueError: the environment states another mode.
+    """
+    stated = (env.metadata or {}).get("autoreset_mode") or Autoreset.SAME_STEP
+    return Autoreset(getattr(stated, "value", stated))
 
 
 def final_observations(
@@ -106,7 +121,7 @@ def _row(obs: Any, row: Any) -> Any:
     return np.copy(obs[row])
 
 
-def _unstated_mode(vector_env: VectorEnv) -> AutoresetMode:
-    # gymnasium 1.0 reset at the next step in all of its own, and had no word for it yet.
-    ours = type(vector_env.unwrapped).__module__.startswith("gymnasium.")
-    return AutoresetMode.NEXT_STEP if ours else AutoresetMode.SAME_STEP
+def _unstated_mode(vector_env: VectorEnv) -> Autoreset:
+    # gymnasium 1.0 reset at the next step in all of its own, and did not say so.
+    theirs = type(vector_env.unwrapped).__module__.startswith("gymnasium.")
+    return Autoreset.NEXT_STEP if theirs else Autoreset.SAME_STEP

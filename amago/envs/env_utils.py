@@ -4,12 +4,13 @@ Axis: `N` environments.
 """
 
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 
-from amago.core.errors import ConfigError
+from amago.core.errors import ConfigError, amago_warning
 from amago.envs.resets import reset_with
 from amago.envs.spaces import (
     ContinuousActionWrapper,
@@ -27,6 +28,17 @@ __all__ = [
     "extend_box_obs_space_by",
     "space_convert",
 ]
+
+
+_MOVED = ("AMAGOEnv", "ExplorationWrapper", "ReturnHistory", "SequenceWrapper")
+
+
+def __getattr__(name: str) -> Any:
+    """Names that AMAGO 2 had in this module."""
+    if name in _MOVED:
+        amago_warning(f"import {name} from amago.envs", category=DeprecationWarning)
+        return getattr(import_module("amago.envs"), name)
+    raise AttributeError(f"module 'amago.envs.env_utils' has no attribute '{name}'")
 
 
 def extend_box_obs_space_by(

@@ -185,7 +185,7 @@ class Experiment(Settings):
             save_as=self.save_trajs_as,
             seed=derive_seed(self.run_seed, role, "recorder", self.ranks.rank),
         )
-        return RecordedEnvs(pool, recorder)
+        return RecordedEnvs(pool, recorder, explores=exploration is not None)
 
     def _one_factory_per_actor(self, factories: EnvFactories) -> list[Callable[[], Any]]:
         if self.env_mode == "already_vectorized":

@@ -63,6 +63,7 @@ def _gather(experiment: Experiment) -> dict[str, Any]:
         "learner": experiment.learner.state_dict(),
         "seed": experiment.run_seed,
         "randomness_by_rank": experiment.ranks.gather(experiment.randomness.state_dict()),
+        "exploration_by_rank": experiment.ranks.gather(experiment.train_envs.exploration_state()),
         "dataset": experiment.dataset.state_dict(),
     }
 
@@ -77,9 +78,10 @@ def _scatter(experiment: Experiment, parts: dict[str, Any]) -> None:
     experiment.frames_before_resume = parts["counters"]["frames"]
     if experiment.ranks.is_main:
         experiment.record.local.resume_at(parts["counters"]["record_step"])
-    by_rank = parts["randomness_by_rank"]
-    if experiment.ranks.rank < len(by_rank):  # a run that grew: new ranks begin new streams
-        experiment.randomness.load_state_dict(by_rank[experiment.ranks.rank])
+    rank = experiment.ranks.rank
+    if rank < len(parts["randomness_by_rank"]):  # in a run that grew, new ranks begin new streams
+        experiment.randomness.load_state_dict(parts["randomness_by_rank"][rank])
+        experiment.train_envs.load_exploration_state(parts["exploration_by_rank"][rank])
     experiment.dataset.load_state_dict(parts["dataset"])
 
 

@@ -17,15 +17,19 @@ class RecordedEnvs:
     This is `Experiment.train_envs` and `.val_envs`. It also answers `call_async` / `call_wait`, the
     way scripts written for AMAGO 3.x ask their vector environments for things.
 
+    Args:
+        explores: the environments are wrapped in an `ExplorationWrapper`.
+
     Attributes:
         timestep: what the policy sees next, batched over the environments.
     """
 
     timestep: Timestep
 
-    def __init__(self, pool: EnvPool, recorder: Recorder) -> None:
+    def __init__(self, pool: EnvPool, recorder: Recorder, explores: bool = False) -> None:
         self.pool = pool
         self.recorder = recorder
+        self.explores = explores
         self.statistics = EpisodeStatistics(pool.num_envs)
         self.single_action_space: gym.Space = pool.single_action_space
         self.single_observation_space = pool.single_observation_space
@@ -61,6 +65,15 @@ class RecordedEnvs:
     def save_finished_trajs(self) -> int:
         """Write the finished trajectories to disk; returns how many."""
         return self.recorder.save_finished()
+
+    def exploration_state(self) -> list[Any]:
+        """Where each environment's exploration stands: its schedule and its generator."""
+        return self.pool.call("state_dict") if self.explores else []
+
+    def load_exploration_state(self, states: list[Any]) -> None:
+        """Go on where `exploration_state` was taken, if the environments are as many."""
+        if self.explores and len(states) == len(self.pool.call("state_dict")):
+            self.pool.call_each("load_state_dict", [(state,) for state in states])
 
     def render(self) -> Any:
         return self.pool.render()

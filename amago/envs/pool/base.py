@@ -6,6 +6,7 @@ environment that is already a batch) stays behind this interface.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,6 +81,10 @@ class EnvPool(ABC):
     @abstractmethod
     def call(self, name: str, *args: Any, **kwargs: Any) -> list[Any]:
         """Call a method (or read an attribute) of every environment, through its wrappers."""
+
+    @abstractmethod
+    def call_each(self, name: str, arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Call a method of every environment, each with arguments of its own."""
 
     @abstractmethod
     def render(self) -> Any:

@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 from gymnasium.spaces import Box, Discrete
 
+from amago import envs
 from amago.core.errors import ConfigError
+from amago.envs import amago_env, env_utils
 from amago.envs.env_utils import AlreadyVectorizedEnv, extend_box_obs_space_by
 
 
@@ -22,3 +24,14 @@ def test_only_a_flat_box_can_be_extended(space):
 def test_more_than_one_batch_is_refused():
     with pytest.raises(ConfigError, match="exactly one environment, got 2"):
         AlreadyVectorizedEnv([lambda: None, lambda: None])
+
+
+def test_names_are_found_where_earlier_versions_had_them():
+    for name in ("SequenceWrapper", "EnvCreator", "ReturnHistory", "SpecialMetricHistory"):
+        assert getattr(amago_env, name) is getattr(envs, name)
+    for name in ("AMAGOEnv", "SequenceWrapper", "ExplorationWrapper", "ReturnHistory"):
+        with pytest.warns(DeprecationWarning, match="from amago.envs"):
+            assert getattr(env_utils, name) is getattr(envs, name)
+    for module in (amago_env, env_utils, envs):
+        with pytest.raises(AttributeError, match="nothing"):
+            _ = module.nothing

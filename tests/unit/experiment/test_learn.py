@@ -133,6 +133,8 @@ def test_a_resumed_run_goes_on_after_the_saved_epoch(make_tiny):
     second.load_checkpoint(1)
     assert_equal(weights_of(first), weights_of(second))
     assert (second.epoch, second.grad_update_counter) == (2, 6)
+    steps = [state["global_step"] for state in second.train_envs.exploration_state()]
+    assert steps == [2 * 40] * 3
     second.learn()
     assert second.grad_update_counter == 9
     assert second.x_axis_metrics()["total_frames"] == 3 * 40 * 3
