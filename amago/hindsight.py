@@ -6,7 +6,7 @@ Axes: `N` parallel environments, `L` stored timesteps, `T = L - 1` transitions, 
 import copy
 import pickle
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -123,11 +123,11 @@ class FrozenTraj:
         return cls(obs=obs, **rest)
 
 
-@dataclass
 class Trajectory:
     """A growing sequence of timesteps of one environment."""
 
-    timesteps: list[Timestep] = field(default_factory=list)
+    def __init__(self, timesteps: list[Timestep] | None = None) -> None:
+        self.timesteps = [] if timesteps is None else timesteps
 
     def add_timestep(self, timestep: Timestep) -> None:
         """Append. The arrays are kept by reference."""

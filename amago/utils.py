@@ -13,7 +13,7 @@ from torch import nn
 from amago.checkpoint.weights import load_policy
 from amago.core import config
 from amago.core.errors import AmagoWarning, CheckpointError, amago_warning
-from amago.rl.masking import masked_mean as masked_avg
+from amago.rl.masking import masked_mean
 from amago.training.distributed import mean_over_processes as avg_over_accelerate
 from amago.training.distributed import sum_over_processes as sum_over_accelerate
 from amago.training.optimizers import AdamWRel, get_constant_schedule_with_warmup
@@ -35,6 +35,11 @@ __all__ = [
     "stack_list_array_dicts",
     "sum_over_accelerate",
 ]
+
+
+def masked_avg(tensor: Tensor, mask: Tensor) -> Tensor:
+    """Mean of `tensor` where `mask` is true: see `amago.rl.masking.masked_mean`."""
+    return masked_mean(tensor, mask)
 
 
 def stack_list_array_dicts(

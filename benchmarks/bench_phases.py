@@ -13,7 +13,6 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -71,10 +70,12 @@ class TimedExperiment(amago.Experiment):
 
 
 def make_cartpole() -> AMAGOEnv:
+    """Cheap to step, no memory needed."""
     return AMAGOEnv(gym.make("CartPole-v1"), env_name="CartPole-v1")
 
 
 def make_lake() -> AMAGOEnv:
+    """The demo's kind of task."""
     return AMAGOEnv(MetaFrozenLake(size=3, k_episodes=5), env_name="MetaFrozenLake")
 
 
@@ -156,6 +157,7 @@ def measure(case: dict[str, Any], folder: Path) -> dict[str, float]:
 
 
 def main() -> None:
+    """Measure every case; write the JSON, print a line for each."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results/phases.json")

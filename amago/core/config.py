@@ -102,9 +102,10 @@ def configurable(
     def decorate(target: F) -> F:
         target.__module__ = module
         with gin.unlock_config():
-            wrapped = gin.configurable(
+            register: Any = gin.configurable(
                 name or target.__name__, module=module, denylist=list(denylist or []) or None
-            )(target)
+            )
+            wrapped = register(target)
         for scope, parameter, value in _pending.pop(f"{module}.{target.__name__}", []):
             _set(scope, f"{module}.{target.__name__}", parameter, cloudpickle.loads(value))
         return wrapped
@@ -175,7 +176,7 @@ def _explanation(error: Exception) -> str:
     parameter = re.search(r"Configurable '(.+?)' doesn't have a parameter named '(.+?)'", text)
     if parameter:
         selector, wrong = parameter.groups()
-        found = _gin._REGISTRY.get_match(selector)
+        found: Any = _gin._REGISTRY.get_match(selector)
         known = inspect.signature(found.wrapped).parameters
         return f"no parameter '{wrong}' in {found.selector}{nearest(wrong, known)}"
     unknown = re.search(r"No configurable matching '(.+?)'", text)

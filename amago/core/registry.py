@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from amago.core.names import nearest
 
 T = TypeVar("T")
+C = TypeVar("C", bound=type)
 
 
 class Registry(Generic[T]):
@@ -24,20 +25,20 @@ class Registry(Generic[T]):
         self._builtin_modules = builtin_modules
         self._members: dict[str, type[T]] = {}
 
-    def register(self, name: str) -> Callable[[type[T]], type[T]]:
+    def register(self, name: str) -> Callable[[C], C]:
         """Decorator that makes the class available under `name`.
 
         Raises:
             ValueError: the name is taken.
         """
 
-        def decorate(cls: type[T]) -> type[T]:
+        def decorate(cls: C) -> C:
             if name in self._members:
                 raise ValueError(
                     f"{self.kind} '{name}' is already registered "
                     f"(by {self._members[name].__qualname__}). Choose another name."
                 )
-            self._members[name] = cls
+            self._members[name] = cast(type[T], cls)
             return cls
 
         return decorate

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-__all__ = ["Experiment"]
+__all__ = ["Experiment"]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:

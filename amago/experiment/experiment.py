@@ -397,7 +397,9 @@ class Experiment(Settings):
         if not resume_training_state:
             self.epoch = epoch
 
-    def load_checkpoint_from_path(self, path: str, is_accelerate_state: bool = True) -> None:
+    def load_checkpoint_from_path(
+        self, path: str | os.PathLike[str], is_accelerate_state: bool = True
+    ) -> None:
         """The same from an explicit path: a state folder, or a file of weights."""
         if is_accelerate_state:
             state.load(self, path)

@@ -196,10 +196,9 @@ def _parameter_counts(experiment: Experiment) -> tuple[int, int]:
 def _forecast(experiment: Experiment) -> Forecast:
     trained, total = _parameter_counts(experiment)
     known_length = experiment.traj_save_len < 10**9
+    spaces: Any = experiment.rl2_space
     return forecast(
-        per_timestep=timestep_bytes(
-            experiment.rl2_space["obs"].spaces, experiment.rl2_space["rl2"].shape[0] - 1
-        ),
+        per_timestep=timestep_bytes(spaces["obs"].spaces, spaces["rl2"].shape[0] - 1),
         folder=Path(experiment.dataset.save_new_trajs_to or experiment.run_dir),
         trajectories=getattr(experiment.dataset, "dset_max_size", 0),
         trajectory_length=experiment.traj_save_len if known_length else None,

@@ -28,7 +28,7 @@ def save(experiment: Experiment) -> None:
     experiment.ranks.barrier()
 
 
-def load(experiment: Experiment, path: str) -> None:
+def load(experiment: Experiment, path: str | os.PathLike[str]) -> None:
     """Restore what `save` gathered; `learn` then goes on with the next epoch.
 
     Raises:
@@ -44,7 +44,7 @@ def load(experiment: Experiment, path: str) -> None:
     _scatter(experiment, parts)
 
 
-def _saved_instead(path: str) -> str:
+def _saved_instead(path: str | os.PathLike[str]) -> str:
     parent = os.path.dirname(path)
     found = sorted(os.listdir(parent)) if os.path.isdir(parent) else []
     return f"Saved ones: {', '.join(found)}." if found else f"None were saved in {parent}."

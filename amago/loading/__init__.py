@@ -11,6 +11,7 @@ _HOME = {
     "RLData_pad_collate": "batch",
     "load_traj_from_disk": "windows",
     "get_path_to_trajs": "disk",
+    "Dataset": "dataset",  # torch's own; a client annotates with it
     "RLDataset": "dataset",
     "DoNothingDataset": "dataset",
     "DiskTrajDataset": "disk",

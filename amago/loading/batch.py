@@ -120,15 +120,15 @@ class Batch:
         return self
 
 
-def pad(sequences: Sequence[torch.Tensor]) -> torch.Tensor:
+def pad(list_of_tensors: Sequence[torch.Tensor]) -> torch.Tensor:
     """Stack `[L_i, ...]` tensors as `[B, max L_i, ...]`, filled up with `MAGIC_PAD_VAL`.
 
     The fill takes the tensors' dtype: 4 for integers, true for booleans.
     """
-    lengths = {len(sequence) for sequence in sequences}
+    lengths = {len(sequence) for sequence in list_of_tensors}
     if len(lengths) == 1:
-        return torch.stack(list(sequences))
-    return pad_sequence(list(sequences), batch_first=True, padding_value=MAGIC_PAD_VAL)
+        return torch.stack(list(list_of_tensors))
+    return pad_sequence(list(list_of_tensors), batch_first=True, padding_value=MAGIC_PAD_VAL)
 
 
 def RLData_pad_collate(samples: list[RLData]) -> Batch:

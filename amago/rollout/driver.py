@@ -13,7 +13,7 @@ def rollout(
     timesteps: int,
     episodes: int | None = None,
     on_observation: Callable[[dict[str, Any]], None] = lambda obs: None,
-    on_step: Callable[[], None] = lambda: None,
+    on_step: Callable[[], object] = lambda: None,
     render: bool = False,
 ) -> None:
     """Step every environment `timesteps` times, or until `episodes` episodes have finished.

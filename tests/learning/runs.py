@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ class ScoredExperiment(amago.Experiment):
 
     def policy_metrics(self, returns, specials):
         """The usual metrics; keeps the returns of the single episodes."""
-        self.finished = [sum(history.data.values(), []) for history in returns]
+        self.finished = [list(chain(*history.data.values())) for history in returns]
         return super().policy_metrics(returns, specials)
 
     def score(self, episodes: int, longest_episode: int) -> float:

@@ -46,7 +46,9 @@ def test_a_subclass_that_forwards_keywords_takes_the_bindings_of_its_parent():
 
 
 def test_an_unknown_parameter_is_refused_with_the_nearest():
-    with pytest.raises(ConfigError, match=r"no parameter 'widht' in testing.shapes.Box; did you mean 'width'\?"):
+    with pytest.raises(
+        ConfigError, match=r"no parameter 'widht' in testing\.shapes\.Box; did you mean 'width'\?"
+    ):
         config.bind({"Box.widht": 1})
 
 

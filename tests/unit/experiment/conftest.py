@@ -69,4 +69,3 @@ def make_tiny(tmp_path) -> Iterator[Any]:
     for experiment in made:
         if hasattr(experiment, "train_envs"):
             experiment.close()
-

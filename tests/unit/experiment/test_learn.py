@@ -145,7 +145,7 @@ def test_a_finished_run_is_not_started_again_by_accident(make_tiny):
     first.learn()
     first.close()
     again = started(make_tiny)
-    with pytest.raises(ConfigError, match="already finished.*load_checkpoint"):
+    with pytest.raises(ConfigError, match=r"already finished.*load_checkpoint"):
         again.learn()
 
 
