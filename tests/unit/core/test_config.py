@@ -59,7 +59,7 @@ def test_an_unknown_class_is_refused_with_the_nearest():
 
 
 def test_a_missing_file_is_an_error_that_names_it():
-    with pytest.raises(ConfigError, match="nowhere.gin"):
+    with pytest.raises(ConfigError, match=r"nowhere\.gin"):
         config.parse_files(["nowhere.gin"])
 
 
