@@ -6,13 +6,10 @@ user subclasses, so their names and signatures are public.
 """
 
 import os
-import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, fields
-from functools import cached_property
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -22,31 +19,25 @@ from amago.agent import BaseAgent
 from amago.checkpoint import weights
 from amago.core.config import configurable
 from amago.core.errors import CheckpointError, amago_warning
-from amago.core.rng import derive_seed
-from amago.envs.exploration import ExplorationWrapper
 from amago.envs.histories import ReturnHistory, SpecialMetricHistory
-from amago.envs.pool import make_pool
 from amago.experiment import run_record, state
 from amago.experiment.checks import check_settings
-from amago.experiment.settings import EnvFactories, Settings
+from amago.experiment.environments import make_envs
+from amago.experiment.parts import Parts
+from amago.experiment.settings import EnvFactories
 from amago.loading import Batch, RLData_pad_collate, RLDataset
 from amago.rollout.actor import Actor
 from amago.rollout.driver import rollout
 from amago.rollout.episodes import evaluation_metrics
 from amago.rollout.recorded import RecordedEnvs
-from amago.rollout.recorder import Recorder
 from amago.tracking.base import NullTracker
-from amago.tracking.console import Console
-from amago.training.distributed import Ranks
 from amago.training.learner import Learner
 from amago.training.optimizers import adamw, get_constant_schedule_with_warmup
-from amago.training.rng import PhaseRandomness
-from amago.training.schedule import Schedule
 
 
 @configurable(module="amago.experiment")
 @dataclass
-class Experiment(Settings):
+class Experiment(Parts):
     """One training run, from its settings (the keyword arguments of `Settings`) to weights.
 
     Attributes:
@@ -89,13 +80,14 @@ class Experiment(Settings):
 
     def init_envs(self) -> str:
         """Build and reset the environments; returns one line that describes them."""
-        self.train_envs = self.make_recorded_envs(
+        self.train_envs = make_envs(
+            self,
             self.make_train_env,
             role="train",
             exploration=self.exploration_wrapper_type,
             save_to=self.dataset.save_new_trajs_to,
         )
-        self.val_envs = self.make_recorded_envs(self.make_val_env, role="val")
+        self.val_envs = make_envs(self, self.make_val_env, role="val")
         self.train_envs.reset()
         self.rl2_space = self.train_envs.rl2_space
         return self.train_envs.description
@@ -161,50 +153,6 @@ class Experiment(Settings):
         self.train_envs.close()
         self.val_envs.close()
         self.record.finish("finished")
-
-    def make_recorded_envs(
-        self,
-        factories: EnvFactories,
-        role: str,
-        exploration: type[ExplorationWrapper] | None = None,
-        save_to: str | None = None,
-    ) -> RecordedEnvs:
-        """`parallel_actors` environments with a recorder; `role` separates their random streams."""
-        pool = make_pool(
-            self._one_factory_per_actor(factories),
-            mode=self.env_mode,
-            exploration_type=exploration,
-            seed=self.run_seed,
-            mp_context=self.async_env_mp_context,
-            role=f"{role}-rank{self.ranks.rank}" if self.ranks.rank else role,
-        )
-        recorder = Recorder(
-            num_envs=pool.num_envs,
-            save_to=save_to,
-            save_every=self._file_lengths(),
-            save_as=self.save_trajs_as,
-            seed=derive_seed(self.run_seed, role, "recorder", self.ranks.rank),
-        )
-        return RecordedEnvs(pool, recorder, explores=exploration is not None)
-
-    def _one_factory_per_actor(self, factories: EnvFactories) -> list[Callable[[], Any]]:
-        if self.env_mode == "already_vectorized":
-            return [factories] if callable(factories) else list(factories)
-        if callable(factories):
-            return [factories] * self.parallel_actors
-        factories = list(factories)
-        if len(factories) != self.parallel_actors:
-            amago_warning(
-                f"{len(factories)} environment functions were given for parallel_actors="
-                f"{self.parallel_actors}; using {len(factories)} actors."
-            )
-        return factories
-
-    def _file_lengths(self) -> tuple[int, int]:
-        length = int(self.traj_save_len)
-        if not self.stagger_traj_file_lengths or self.max_seq_len >= length:
-            return length, length
-        return length - self.max_seq_len, length + self.max_seq_len
 
     # ------------------------------------------------------------------------------ the loop
 
@@ -283,7 +231,7 @@ class Experiment(Settings):
             save_trajs_to: folder for the trajectories, each written as its episode ends.
             episodes: finished episodes, of all environments together, after which to stop.
         """
-        envs = self.make_recorded_envs(make_test_env, role="test", save_to=save_trajs_to)
+        envs = make_envs(self, make_test_env, role="test", save_to=save_trajs_to)
         try:
             metrics = self._evaluate(
                 envs,
@@ -455,61 +403,3 @@ class Experiment(Settings):
     ) -> dict[str, float]:
         """Evaluation metrics of finished episodes, averaged over processes."""
         return self.ranks.mean(evaluation_metrics(returns, specials))
-
-    # -------------------------------------------------------------------------------- parts
-
-    @cached_property
-    def ranks(self) -> Ranks:
-        """This process among the others, and its device. Made when first needed."""
-        return Ranks(
-            mixed_precision=self.mixed_precision, batches_per_update=self.batches_per_update
-        )
-
-    @cached_property
-    def run_seed(self) -> int:
-        """`seed`, or one that was drawn; everything random in the run derives from it."""
-        return self.ranks.broadcast(secrets.randbits(32)) if self.seed is None else self.seed
-
-    @cached_property
-    def randomness(self) -> PhaseRandomness:
-        """One random stream for each phase, so that evaluating does not change training."""
-        return PhaseRandomness(self.run_seed, self.ranks.rank, self.DEVICE)
-
-    @cached_property
-    def console(self) -> Console:
-        """Where progress and results are printed, if `verbose`."""
-        return Console(verbose=self.verbose and self.ranks.is_main)
-
-    @property
-    def schedule(self) -> Schedule:
-        """Which epoch evaluates, collects, learns, saves: follows the settings as they are now."""
-        return Schedule(
-            **{
-                field.name: getattr(self, field.name)
-                for field in fields(Schedule)
-                if field.name != "role"
-            }
-        )
-
-    @property
-    def accelerator(self) -> Any:
-        """The `accelerate.Accelerator` behind `ranks`."""
-        return self.ranks.accelerator
-
-    @property
-    def DEVICE(self) -> torch.device:
-        return self.ranks.device
-
-    @property
-    def policy(self) -> BaseAgent:
-        """The agent itself, without the wrapper that distributes it."""
-        return self.ranks.unwrap(self.policy_aclr)
-
-    @property
-    def run_dir(self) -> str:
-        """The folder of this run."""
-        return os.path.join(self.ckpt_base_dir, self.run_name)
-
-    def caster(self) -> AbstractContextManager[Any]:
-        """The precision in which the network runs when it acts."""
-        return self.ranks.autocast()
