@@ -65,6 +65,7 @@ class DemoSettings:
     width: int = 64
     layers: int = 2
     heads: int = 4
+    dropout: float = 0.05
     batch: int = 32
     learning_rate: float = 5e-4
     warmup: int = 50
@@ -219,8 +220,8 @@ def make_experiment(settings: DemoSettings, seed: int, out: Path) -> DemoExperim
         settings.width,
         settings.layers,
         n_heads=settings.heads,
-        dropout_ff=0.0,
-        dropout_emb=0.0,
+        dropout_ff=settings.dropout,
+        dropout_emb=settings.dropout,
     )
     exploration = switch_exploration(config, "egreedy", steps_anneal=settings.explore)
     use_config(config)

@@ -25,14 +25,19 @@ NETWORKS = {
     "TformerTrajEncoder.d_ff": 256,
     "TformerTrajEncoder.n_heads": 4,
     "TformerTrajEncoder.n_layers": 2,
-    "GRUTrajEncoder.d_hidden": 64,
+    "GRUTrajEncoder.d_hidden": 128,
     "GRUTrajEncoder.d_output": 64,
-    "GRUTrajEncoder.n_layers": 1,
+    "GRUTrajEncoder.n_layers": 2,
     "FFTrajEncoder.d_model": 64,
     "Actor.d_hidden": 64,
     "NCritics.d_hidden": 64,
 }
-ENCODERS = {"transformer": TformerTrajEncoder, "gru": GRUTrajEncoder, "ff": FFTrajEncoder}
+# Encoder, epochs of 50 updates, learning rate. The control learns for longer than the Transformer.
+ENCODERS = {
+    "transformer": (TformerTrajEncoder, 20, 5e-4),
+    "gru": (GRUTrajEncoder, 80, 1e-3),
+    "ff": (FFTrajEncoder, 40, 5e-4),
+}
 
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "04_tmaze.py"
@@ -42,6 +47,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "04_tmaze.py"
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_memory_decides_the_tmaze(encoder, seed, tmp_path, results_dir):
+    traj_encoder_type, epochs, learning_rate = ENCODERS[encoder]
     example = runpy.run_path(str(EXAMPLE))
     experiment = make_experiment(
         tmp_path,
@@ -57,15 +63,15 @@ def test_memory_decides_the_tmaze(encoder, seed, tmp_path, results_dir):
         },
         seed=seed,
         buffer_size=5000,
-        traj_encoder_type=ENCODERS[encoder],
+        traj_encoder_type=traj_encoder_type,
         exploration_wrapper_type=example["WalkForward"],
         max_seq_len=EPISODE,
         parallel_actors=20,
-        epochs=40,
+        epochs=epochs,
         train_timesteps_per_epoch=2 * EPISODE,
         train_batches_per_epoch=50,
         batch_size=24,
-        learning_rate=5e-4,
+        learning_rate=learning_rate,
         lr_warmup_steps=100,
         sample_actions_train=False,
         sample_actions_val=False,
