@@ -66,13 +66,13 @@ class Console:
 
     def evaluation(self, average_return: float, fps: float | None = None) -> None:
         """The result of an evaluation during training."""
-        self.line(f"Average Return : {average_return}")
+        self.line(f"Average Return : {average_return:.4g}")
         if fps is not None:
-            self.line(f"Env FPS : {fps}")
+            self.line(f"Env FPS : {fps:.0f}")
 
     def test(self, average_return: float) -> None:
         """The result of `Experiment.evaluate_test`."""
-        self.line(f"Test Average Return : {average_return}")
+        self.line(f"Test Average Return : {average_return:.4g}")
 
     def line(self, text: str) -> None:
         """One line, if verbose."""

@@ -218,3 +218,11 @@ def test_a_state_that_is_not_there_names_those_that_are(make_tiny):
     experiment.learn()
     with pytest.raises(CheckpointError, match="tiny_epoch_0, tiny_epoch_1"):
         experiment.load_checkpoint(7)
+
+
+def test_log_to_wandb_reaches_the_real_client(make_tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    experiment = started(make_tiny, log_to_wandb=True, wandb_project="testing", epochs=1)
+    experiment.learn()
+    experiment.close()
+    assert list((tmp_path / "tiny" / "wandb_logs").glob("wandb/offline-run-*/run-*.wandb"))

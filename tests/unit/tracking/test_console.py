@@ -55,7 +55,7 @@ def test_evaluation_lines_are_those_of_the_manual():
         console.test(2.5)
 
     assert text_of(act).splitlines() == [
-        *("Average Return : 1.5", "Env FPS : 200.0", "Test Average Return : 2.5")
+        *("Average Return : 1.5", "Env FPS : 200", "Test Average Return : 2.5")
     ]
 
 
