@@ -31,6 +31,16 @@ class ScoredExperiment(amago.Experiment):
         """Mean return of `episodes` test episodes: the first ones each actor finishes."""
         per_actor = episodes // self.parallel_actors
         self.evaluate_test(self.make_val_env, timesteps=per_actor * longest_episode)
+        return self._mean_of_first(per_actor)
+
+    def validate(self, episodes: int, longest_episode: int) -> float:
+        """The same of validation episodes, which are others than those of the test."""
+        per_actor = episodes // self.parallel_actors
+        self.val_timesteps_per_epoch = per_actor * longest_episode
+        self.evaluate_val()
+        return self._mean_of_first(per_actor)
+
+    def _mean_of_first(self, per_actor: int) -> float:
         assert min(len(returns) for returns in self.finished) >= per_actor
         return float(np.mean([returns[:per_actor] for returns in self.finished]))
 

@@ -1,4 +1,5 @@
 import json
+import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -131,3 +132,9 @@ def test_a_second_demo_keeps_the_record_of_the_first(tmp_path):
     (tmp_path / "seed-1-2").mkdir()
     experiment = demo.make_experiment(replace(TINY, epochs=0), seed=1, out=tmp_path)
     assert experiment.run_name == "seed-1-3"
+
+
+def test_without_matplotlib_there_is_a_reason_instead_of_a_figure(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    said = demo._draw(tmp_path / "demo.png", {}, [], seed=1)
+    assert said.startswith("none (the figure of the demo needs the package `matplotlib`")
