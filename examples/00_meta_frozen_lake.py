@@ -13,9 +13,9 @@ from amago.envs import AMAGOEnv
 from amago.envs.builtin.toy_gym import MetaFrozenLake
 
 
-def make_lake(size: int, k_episodes: int, hard_mode: bool) -> AMAGOEnv:
+def make_lake(size: int, k_episodes: int, hard_mode: bool, recover_mode: bool) -> AMAGOEnv:
     """A new lake every rollout."""
-    lake = MetaFrozenLake(size, k_episodes=k_episodes, hard_mode=hard_mode, recover_mode=hard_mode)
+    lake = MetaFrozenLake(size, k_episodes, hard_mode, recover_mode)
     return AMAGOEnv(lake, env_name=f"FrozenLake-{size}x{size}-k{k_episodes}")
 
 
@@ -27,6 +27,7 @@ if __name__ == "__main__":
     parser.add_argument("--size", type=int, default=5, help="the lake has size x size tiles")
     parser.add_argument("--k_episodes", type=int, default=10, help="attempts at each lake")
     parser.add_argument("--hard_mode", action="store_true", help="noise, cracks, swapped axes")
+    parser.add_argument("--recover_mode", action="store_true", help="step back from a hole")
     parser.add_argument("--eval_timesteps", type=int, default=2_000, help="steps of each actor")
     args = parser.parse_args()
 
@@ -39,7 +40,7 @@ if __name__ == "__main__":
     exploration_type = switch_exploration(config, "egreedy", steps_anneal=1_000_000)
     use_config(config, args.configs)
 
-    make_env = partial(make_lake, args.size, args.k_episodes, args.hard_mode)
+    make_env = partial(make_lake, args.size, args.k_episodes, args.hard_mode, args.recover_mode)
     longest_attempt = make_env().unwrapped.max_episode_steps
     for trial in range(args.trials):
         experiment = create_experiment_from_cli(

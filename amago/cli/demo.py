@@ -42,11 +42,16 @@ class DemoSettings:
     """Everything that was chosen for the demo. Budget: about 5 minutes on two slow cores.
 
     Args:
-        size, attempts, attempt_steps: of the lakes.
+        size, attempts, attempt_steps: tiles along an edge, attempts at a lake, moves in each.
         held_out: one in so many layouts is never trained on.
-        epochs, updates, steps: updates and steps of each actor, per epoch.
+        actors: environments side by side.
+        updates, steps: gradient steps, and steps of each actor, per epoch.
         explore: steps of each actor over which random actions fade out.
+        evaluate_every: epochs.
         test_rollouts: rollouts of each actor in the final comparison.
+        warmup: gradient steps over which the learning rate rises.
+        gammas: discounts trained beside `gamma`, the one that acts.
+        tau: fraction of the way that targets move at each update.
     """
 
     size: int = 3
@@ -55,11 +60,11 @@ class DemoSettings:
     held_out: int = 4
 
     actors: int = 24
-    epochs: int = 40
+    epochs: int = 32
     updates: int = 60
-    steps: int = 60
-    explore: int = 1000
-    evaluate_every: int = 5
+    steps: int = 120
+    explore: int = 1500
+    evaluate_every: int = 4
     test_rollouts: int = 20
 
     width: int = 64
@@ -67,7 +72,7 @@ class DemoSettings:
     heads: int = 4
     dropout: float = 0.05
     batch: int = 32
-    learning_rate: float = 5e-4
+    learning_rate: float = 3e-4
     warmup: int = 50
     gammas: tuple[float, ...] = (0.9, 0.97)
     gamma: float = 0.99
