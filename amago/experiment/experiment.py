@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -345,9 +346,7 @@ class Experiment(Parts):
         if not resume_training_state:
             self.epoch = epoch
 
-    def load_checkpoint_from_path(
-        self, path: str | os.PathLike[str], is_accelerate_state: bool = True
-    ) -> None:
+    def load_checkpoint_from_path(self, path: str | Path, is_accelerate_state: bool = True) -> None:
         """The same from an explicit path: a state folder, or a file of weights."""
         if is_accelerate_state:
             state.load(self, path)

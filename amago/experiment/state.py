@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from amago.checkpoint.run_state import load_state, save_state
@@ -28,7 +29,7 @@ def save(experiment: Experiment) -> None:
     experiment.ranks.barrier()
 
 
-def load(experiment: Experiment, path: str | os.PathLike[str]) -> None:
+def load(experiment: Experiment, path: str | Path) -> None:
     """Restore what `save` gathered; `learn` then goes on with the next epoch.
 
     Raises:
@@ -44,7 +45,7 @@ def load(experiment: Experiment, path: str | os.PathLike[str]) -> None:
     _scatter(experiment, parts)
 
 
-def _saved_instead(path: str | os.PathLike[str]) -> str:
+def _saved_instead(path: str | Path) -> str:
     parent = os.path.dirname(path)
     found = sorted(os.listdir(parent)) if os.path.isdir(parent) else []
     return f"Saved ones: {', '.join(found)}." if found else f"None were saved in {parent}."

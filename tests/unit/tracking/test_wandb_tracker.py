@@ -143,6 +143,7 @@ def test_disabled_writes_nothing(tmp_path):
     assert not list((tmp_path / "run").rglob("*.wandb"))
 
 
+@pytest.mark.slow  # starts the real client in processes of its own
 def test_an_online_run_arrives_whole_and_the_next_process_continues_it(tmp_path, fake_wandb):
     output = run(tmp_path, online(fake_wandb.url), project="mine", group="seeds")
     assert f"W&B run: {fake_wandb.url}/team/mine/runs/" in output
@@ -301,6 +302,7 @@ def bad_server(request):
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
+@pytest.mark.slow  # starts the real client in processes of its own
 def test_a_server_that_does_not_answer_costs_seconds_and_no_rows(tmp_path, bad_server):
     began = time.monotonic()
     output = run(tmp_path, online(bad_server))

@@ -147,6 +147,7 @@ def launch(folder: Path, world: int) -> list[subprocess.Popen]:
     ]
 
 
+@pytest.mark.slow  # two more processes that import torch
 def test_two_processes_with_half_the_batch_learn_what_one_learns(tmp_path: Path):
     for process in launch(tmp_path, 2) + launch(tmp_path, 1):
         with process:
