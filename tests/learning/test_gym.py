@@ -3,7 +3,7 @@
 Thresholds: CartPole-v1 at 475 (the score its authors call solved), Pendulum-v1 above -250, as the
 mean of 100 evaluation episodes. The control is the same agent before training: it must be far off.
 
-Policies of these tasks go back and forth as they learn. Training therefore stops when 20 validation
+Policies of these tasks go back and forth as they learn. Training therefore stops when 40 validation
 episodes reach the task's goal, or after its last epoch; the score is that of 100 other episodes.
 """
 
@@ -19,8 +19,7 @@ from amago.envs import AMAGOEnv
 from amago.nets.traj_encoders import FFTrajEncoder
 
 EPISODES = 100
-VALIDATION_EPISODES = 20
-VALIDATE_EVERY = 2
+VALIDATION_EPISODES = 40
 SMALL_NETWORKS = {
     "FFTstepEncoder.d_hidden": 128,
     "FFTstepEncoder.d_output": 64,
@@ -38,6 +37,8 @@ class Task:
     untrained_below: float
     longest_episode: int
     actors: int
+    steps: int
+    buffer_size: int
     epochs: int
     learning_rate: float
     bindings: dict[str, Any]
@@ -50,14 +51,16 @@ TASKS = {
         untrained_below=250.0,
         longest_episode=500,
         actors=20,
+        steps=300,
+        buffer_size=1000,
         epochs=40,
         learning_rate=3e-4,
         bindings={
-            "Agent.gamma": 0.96,
+            "Agent.gamma": 0.98,
             "Agent.n_step": 5,
             "Agent.reward_multiplier": 1.0,
             "Agent.tau": 0.005,
-            "Multigammas.discrete": [0.8, 0.9],
+            "Multigammas.discrete": [0.8, 0.95],
             "Discrete.clip_prob_low": 1e-6,
             "Discrete.clip_prob_high": 1.0,
         },
@@ -68,6 +71,8 @@ TASKS = {
         untrained_below=-700.0,
         longest_episode=200,
         actors=10,
+        steps=100,
+        buffer_size=2000,
         epochs=40,
         learning_rate=5e-4,
         bindings={
@@ -87,8 +92,8 @@ def make_env(env_id: str) -> AMAGOEnv:
 def learn_until_validated(experiment: ScoredExperiment, task: Task) -> float:
     """Train until the validation goal is reached; returns the seconds of training."""
     seconds = 0.0
-    for epochs in range(VALIDATE_EVERY, task.epochs + 1, VALIDATE_EVERY):
-        experiment.epoch, experiment.epochs = experiment.epochs, epochs
+    for epoch in range(task.epochs):
+        experiment.epoch, experiment.epochs = epoch, epoch + 1
         seconds += learn(experiment)
         if experiment.validate(VALIDATION_EPISODES, task.longest_episode) >= task.validation_goal:
             break
@@ -105,13 +110,13 @@ def test_a_memory_free_agent_solves_classic_control(env_id, seed, tmp_path, resu
         partial(make_env, env_id),
         SMALL_NETWORKS | task.bindings,
         seed=seed,
-        buffer_size=2000,
+        buffer_size=task.buffer_size,
         traj_encoder_type=FFTrajEncoder,
         max_seq_len=32,
         traj_save_len=100,
         parallel_actors=task.actors,
         epochs=0,
-        train_timesteps_per_epoch=100,
+        train_timesteps_per_epoch=task.steps,
         train_batches_per_epoch=100,
         batch_size=32,
         learning_rate=task.learning_rate,
