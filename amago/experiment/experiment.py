@@ -280,7 +280,7 @@ class Experiment(Parts):
         envs.recorder.save_on_done = save_on_done
         actor = Actor(self.policy, envs.num_envs, self.DEVICE, self.caster, sample, hidden_state)
         with self.console.progress(
-            timesteps, "Env Interaction", "step", colour="yellow"
+            timesteps, "Env Interaction", "steps", colour="yellow"
         ) as progress:
             rollout(
                 envs,
@@ -304,7 +304,7 @@ class Experiment(Parts):
         with (
             self.randomness("train"),
             self.console.progress(
-                self.train_batches_per_epoch, title, "batch", colour="green"
+                self.train_batches_per_epoch, title, "batches", colour="green"
             ) as progress,
         ):
             for step, batch in enumerate(self.init_dloaders()):

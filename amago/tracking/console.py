@@ -89,9 +89,9 @@ class Console:
 
     @contextmanager
     def progress(
-        self, total: int, desc: str, unit: str = "step", colour: str | None = None
+        self, total: int, desc: str, units: str = "steps", colour: str | None = None
     ) -> Iterator[Progress]:
-        """Shows how far a piece of work of `total` units is, its rate and the time left.
+        """Shows how far a piece of work of `total` `units` is, its rate and the time left.
 
         A moving bar on a terminal; else a line every ten seconds and one at the end.
         """
@@ -101,7 +101,7 @@ class Console:
             with tqdm(
                 total=total,
                 desc=_shortened(desc),
-                unit=f" {unit}s",
+                unit=f" {units}",
                 colour=colour if _has_colour(self.stream) else None,
                 bar_format=_BAR,
                 ncols=shutil.get_terminal_size((_WIDTH, 24)).columns,
@@ -109,7 +109,7 @@ class Console:
             ) as bar:
                 yield bar
         else:
-            lines = _Lines(total, desc, unit, self.line, self._clock)
+            lines = _Lines(total, desc, units, self.line, self._clock)
             yield lines
             lines.finish()
 
@@ -134,11 +134,11 @@ class _Lines:
         self,
         total: int,
         desc: str,
-        unit: str,
+        units: str,
         write: Callable[[str], None],
         clock: Callable[[], float],
     ) -> None:
-        self._total, self._desc, self._unit = total, desc, unit
+        self._total, self._desc, self._units = total, desc, units
         self._write, self._clock = write, clock
         self._done = 0
         self._start_s = self._last_line_s = clock()
@@ -161,7 +161,7 @@ class _Lines:
         rate = self._done / elapsed if elapsed > 0 else 0.0
         self._write(
             f"{self._desc}: {percent:3d}%  {self._done}/{self._total}  "
-            f"{rate:.4g} {self._unit}s/s  {time_text}"
+            f"{rate:.4g} {self._units}/s  {time_text}"
         )
 
 
