@@ -71,17 +71,13 @@ def paired_gain(first: np.ndarray, last: np.ndarray) -> Estimate:
 
 
 def table(results: Mapping[str, Result]) -> list[str]:
-    """Lines of text: a row for each policy, a column for each attempt, and the gain."""
-    width = max(len(name) for name in results)
-    any_result = next(iter(results.values()))
-    count = len(any_result.attempts)
-    names = [f"attempt {i}" for i in range(1, count + 1)]
-    header = " " * width + "".join(f"  {name:^17}" for name in [*names, "last - first"])
-    rows = [
-        f"{name:<{width}}" + "".join(f"  {e!s:^17}" for e in [*result.attempts, result.gain])
-        for name, result in results.items()
-    ]
-    return [line.rstrip() for line in (header, *rows)]
+    """Lines of text: a row for each attempt and the gain, a column for each policy."""
+    header = " " * 12 + "".join(f"  {name:<18}" for name in results)
+    attempts = zip(*(result.attempts for result in results.values()), strict=True)
+    rows = {f"attempt {i}": row for i, row in enumerate(attempts, start=1)}
+    rows["last - first"] = tuple(result.gain for result in results.values())
+    lines = [f"{name:<12}" + "".join(f"  {e!s:<18}" for e in row) for name, row in rows.items()]
+    return [line.rstrip() for line in (header, *lines)]
 
 
 def write_summary(path: Path, results: Mapping[str, Result], **facts: Any) -> None:

@@ -44,15 +44,13 @@ def test_a_result_has_one_estimate_per_attempt():
     assert [estimate.mean for estimate in result.attempts] == [0.25, 0.75]
 
 
-def test_the_table_has_a_row_per_policy():
-    lines = table({"agent": Result.of(SUCCESS), "random": Result.of(~SUCCESS)})
-    assert "attempt 1" in lines[0]
-    assert "attempt 2" in lines[0]
-    assert "last - first" in lines[0]
-    assert lines[1].startswith("agent   ")
-    assert "0.25 [0.05, 0.70]" in lines[1]
-    assert lines[2].startswith("random")
-    assert len(lines) == 3
+def test_the_table_has_a_row_per_attempt_and_fits_80_columns():
+    results = {"agent": SUCCESS, "memory wiped": SUCCESS, "random": ~SUCCESS}
+    lines = table({name: Result.of(success) for name, success in results.items()})
+    assert lines[0].split() == ["agent", "memory", "wiped", "random"]
+    assert [line[:12].strip() for line in lines[1:]] == ["attempt 1", "attempt 2", "last - first"]
+    assert lines[1].count("0.25 [0.05, 0.70]") == 2
+    assert max(len(line) for line in lines) <= 80
 
 
 def test_the_summary_is_json_with_everything_in_it(tmp_path):
