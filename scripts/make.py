@@ -40,7 +40,6 @@ TORCH_FREE_TESTS = (
     "tests/unit/core",
     "tests/unit/envs",
     "tests/unit/envs_builtin",
-    "tests/unit/rollout/test_recorder.py",
     "tests/unit/test_hindsight.py",
     "tests/unit/tracking",
 )
