@@ -26,7 +26,7 @@ SMALL_NETWORKS = {
     "FFTrajEncoder.d_model": 64,
     "Actor.d_hidden": 128,
     "NCritics.d_hidden": 128,
-    "EpsilonGreedy.steps_anneal": 3000,
+    "EpsilonGreedy.steps_anneal": 30_000,
 }
 
 
@@ -39,6 +39,7 @@ class Task:
     actors: int
     steps: int
     buffer_size: int
+    batch_size: int
     epochs: int
     learning_rate: float
     bindings: dict[str, Any]
@@ -53,11 +54,12 @@ TASKS = {
         actors=20,
         steps=300,
         buffer_size=1000,
-        epochs=40,
+        batch_size=64,
+        epochs=25,
         learning_rate=3e-4,
         bindings={
-            "Agent.gamma": 0.98,
-            "Agent.n_step": 5,
+            "Agent.gamma": 0.99,
+            "Agent.n_step": 10,
             "Agent.reward_multiplier": 1.0,
             "Agent.tau": 0.005,
             "Multigammas.discrete": [0.8, 0.95],
@@ -73,6 +75,7 @@ TASKS = {
         actors=10,
         steps=100,
         buffer_size=2000,
+        batch_size=32,
         epochs=40,
         learning_rate=5e-4,
         bindings={
@@ -118,7 +121,7 @@ def test_a_memory_free_agent_solves_classic_control(env_id, seed, tmp_path, resu
         epochs=0,
         train_timesteps_per_epoch=task.steps,
         train_batches_per_epoch=100,
-        batch_size=32,
+        batch_size=task.batch_size,
         learning_rate=task.learning_rate,
         lr_warmup_steps=100,
         # Windows that may begin before the file or end after it: the others hold the last step of
