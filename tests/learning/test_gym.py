@@ -26,7 +26,6 @@ SMALL_NETWORKS = {
     "FFTrajEncoder.d_model": 64,
     "Actor.d_hidden": 128,
     "NCritics.d_hidden": 128,
-    "EpsilonGreedy.steps_anneal": 30_000,
 }
 
 
@@ -63,6 +62,7 @@ TASKS = {
             "Agent.reward_multiplier": 1.0,
             "Agent.tau": 0.005,
             "Multigammas.discrete": [0.8, 0.95],
+            "EpsilonGreedy.steps_anneal": 30_000,
             "Discrete.clip_prob_low": 1e-6,
             "Discrete.clip_prob_high": 1.0,
         },
@@ -83,6 +83,7 @@ TASKS = {
             "Agent.reward_multiplier": 0.1,
             "Agent.tau": 0.01,
             "Multigammas.continuous": [0.9],
+            "EpsilonGreedy.steps_anneal": 3_000,
         },
     ),
 }
