@@ -1,9 +1,10 @@
-"""Passive T-maze: remember one bit for as long as the corridor is.
+"""T-maze: remember one bit for as long as the corridor is.
 
     python examples/04_tmaze.py --corridor 50 --run_name tmaze --buffer_dir /tmp/amago --no_log
 
 `val/Average Success` goes to 1 with `--traj_encoder transformer` or `rnn`, and stays at 0.5 with
-`ff`, which cannot remember.
+`ff`, which cannot remember. With `--active` the bit lies one step behind the start, and the agent
+has to learn to go and look first.
 """
 
 from functools import partial
@@ -12,7 +13,7 @@ import numpy as np
 
 from amago.cli_utils import *
 from amago.envs import AMAGOEnv
-from amago.envs.builtin.tmaze import RIGHT, TMazeAltPassive
+from amago.envs.builtin.tmaze import RIGHT, TMazeAltActive, TMazeAltPassive
 
 
 class WalkForward(EpsilonGreedy):
@@ -23,27 +24,30 @@ class WalkForward(EpsilonGreedy):
 
     def __init__(self, amago_env: AMAGOEnv) -> None:
         super().__init__(amago_env)
-        self.corridor = amago_env.get_wrapper_attr("corridor_length")
+        self.look = amago_env.get_wrapper_attr("oracle_length")  # steps in which it may turn back
+        self.junction = amago_env.get_wrapper_attr("episode_length") - 1
 
     def add_exploration_noise(self, action: np.ndarray, local_step: np.ndarray) -> np.ndarray:
         """Actions `[N, 1]`, some of them exchanged."""
         explores = self.rng.random(len(action)) < self.current_eps(local_step)
         walked = np.where(explores[:, None], RIGHT, action)
         turned = super().add_exploration_noise(action, local_step)
-        is_in_corridor = local_step < self.corridor
+        is_in_corridor = (self.look <= local_step) & (local_step < self.junction)
         return np.where(is_in_corridor[:, None], walked, turned).astype(action.dtype)
 
 
-def make_maze(corridor: int) -> AMAGOEnv:
+def make_maze(corridor: int, is_active: bool = False) -> AMAGOEnv:
     """A maze that fines every detour, one corridor of them by 1 in all."""
-    maze = TMazeAltPassive(corridor_length=corridor, penalty=-1.0 / corridor)
-    return AMAGOEnv(maze, env_name=f"TMazePassive-{corridor}")
+    kind = TMazeAltActive if is_active else TMazeAltPassive
+    maze = kind(corridor_length=corridor, penalty=-1.0 / corridor)
+    return AMAGOEnv(maze, env_name=f"{'TMazeActive' if is_active else 'TMazePassive'}-{corridor}")
 
 
 if __name__ == "__main__":
     parser = ArgumentParser(description=__doc__)
     add_common_cli(parser)
     parser.add_argument("--corridor", type=int, default=50, help="steps to the junction")
+    parser.add_argument("--active", action="store_true", help="the cue has to be looked for")
     parser.add_argument("--eval_timesteps", type=int, default=1_000, help="steps of each actor")
     args = parser.parse_args()
 
@@ -60,13 +64,13 @@ if __name__ == "__main__":
     )
     use_config(config, args.configs)
 
-    make_env = partial(make_maze, args.corridor)
+    make_env = partial(make_maze, args.corridor, args.active)
     for trial in range(args.trials):
         experiment = create_experiment_from_cli(
             args,
             make_train_env=make_env,
             make_val_env=make_env,
-            max_seq_len=args.corridor + 1,
+            max_seq_len=make_env().unwrapped.episode_length,
             group_name=args.run_name,
             run_name=f"{args.run_name}_trial_{trial}",
             agent_type=agent_type,

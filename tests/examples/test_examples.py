@@ -35,6 +35,9 @@ SCRIPTS = {
 }
 
 
+VARIANTS = [*SCRIPTS.items(), ("04_tmaze.py", ["--corridor", "5", "--active"])]
+
+
 def run(script, folder, *flags, monkeypatch):
     tiny = [word for pair in TINY.items() for word in pair]
     argv = [script, *tiny, "--no_log", "--buffer_dir", str(folder), *flags]
@@ -48,9 +51,9 @@ def test_every_script_is_tested():
     assert sorted(path.name for path in EXAMPLES.glob("*.py")) == sorted(SCRIPTS)
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
-def test_it_collects_learns_and_leaves_a_record(script, tmp_path, monkeypatch):
-    experiment = run(script, tmp_path, *SCRIPTS[script], monkeypatch=monkeypatch)
+@pytest.mark.parametrize(("script", "flags"), VARIANTS)
+def test_it_collects_learns_and_leaves_a_record(script, flags, tmp_path, monkeypatch):
+    experiment = run(script, tmp_path, *flags, monkeypatch=monkeypatch)
     assert experiment.grad_update_counter == 2
     run_dir = tmp_path / "tiny_trial_0"
     assert (run_dir / "config.json").exists()
