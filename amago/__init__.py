@@ -33,7 +33,17 @@ _HOME = {
     "get_exploration_cls": "amago.envs",
     "list_registered_explorations": "amago.envs",
 }
-_SUBMODULES = ("agent", "cli_utils", "envs", "experiment", "hindsight", "loading", "nets", "utils")
+_SUBMODULES = (
+    "agent",
+    "cli_utils",
+    "envs",
+    "experiment",
+    "hindsight",
+    "learning",
+    "loading",
+    "nets",
+    "utils",
+)
 
 __all__ = ["__version__", *_HOME, "cli_utils", "envs", "nets"]  # pyright: ignore[reportUnsupportedDunderAll]
 

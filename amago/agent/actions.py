@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from amago.nets.policy_dists.base import PolicyOutput
-from amago.nets.policy_dists.discrete import DiscreteLikeContinuous
+from amago.nets.policy_dists.factored import like_continuous
 
 
 class Actions(ABC):
@@ -19,7 +19,8 @@ class Actions(ABC):
 
     Args:
         policy_dist: what makes the policy's distributions.
-        discrete, multibinary: the kind of action; neither is continuous.
+        discrete, multibinary: the kind of action; neither is continuous. Discrete actions are
+            one-hots, those of several factors side by side.
         num_gammas: number of discounts (`G`).
         sample_k: `(distribution, K) -> [K B L G A]`, the agent's own way to sample.
     """
@@ -81,7 +82,10 @@ class Actions(ABC):
 
 
 class ExactActions(Actions):
-    """Discrete policies are their probabilities, so values are exact expectations."""
+    """Discrete policies are their probabilities, so values are exact expectations.
+
+    Also of several choices at once, because the critics that read probabilities are linear in them.
+    """
 
     def view(self, dist: Any) -> Any:
         return dist
@@ -90,14 +94,14 @@ class ExactActions(Actions):
         return self.sample_k(dist, k)
 
     def _log_prob_of_choice(self, dist: Any, stored: torch.Tensor) -> torch.Tensor:
-        return dist.log_prob(stored.argmax(dim=-1))
+        return dist.log_prob(self.policy_dist.choice(stored))
 
 
 class SampledActions(Actions):
     """Discrete policies are sampled too, as one-hot vectors, as if they were continuous."""
 
     def view(self, dist: Any) -> Any:
-        return DiscreteLikeContinuous(dist) if self.discrete else dist
+        return like_continuous(dist) if self.discrete else dist
 
     def draw(self, dist: Any, k: int, with_gradient: bool) -> torch.Tensor:
         if with_gradient:

@@ -21,6 +21,7 @@ from amago.agent.multigammas import Multigammas
 from amago.agent.update import Evaluation, Networks, Settings, Update, update
 from amago.core.config import configurable
 from amago.core.errors import ConfigError, amago_warning
+from amago.envs.spaces import choices_of
 from amago.loading.batch import Batch
 from amago.nets.actor_critic.actors import Actor, BaseActorHead
 from amago.nets.actor_critic.critics import BaseCriticHead, NCritics
@@ -125,6 +126,9 @@ class Agent(BaseAgent):
         self.gammas = self._make_gammas()
         self.popart = PopArtLayer(gammas=len(self.gammas), enabled=popart)
         self.init_actor_critic()
+        if self.factored:
+            for head in (self.actor, self.target_actor):
+                head.factorize(choices_of(action_space))
         self.init_extra_networks()
         for copied in (self.target_critics, self.maximized_critics, self.target_actor):
             copied.requires_grad_(False)
@@ -186,8 +190,9 @@ class Agent(BaseAgent):
         """See `BaseAgent.get_actions`.
 
         Returns:
-            `[B L 1]` indices (discrete; uint8, or int64 above 256 choices), `[B L A]` uint8
-            (multibinary) or `[B L A]` float32; and the new hidden state.
+            `[B L 1]` indices (discrete; uint8, or int64 above 256 choices), one int64 index for
+            each factor (MultiDiscrete), `[B L A]` uint8 (multibinary) or `[B L A]` float32; and the
+            new hidden state.
         """
         state, hidden_state = self.get_state_embedding(obs, rl2s, time_idxs, hidden_state)
         dist = self.actor(state, straight_from_obs=self._straight_from_obs(obs))
@@ -195,15 +200,17 @@ class Agent(BaseAgent):
         return actions[..., -1, :].to(self._action_dtype), hidden_state
 
     def _best_guess(self, dist: Any) -> torch.Tensor:
+        if self.factored:
+            return dist.mode
         if self.discrete:
             return dist.probs.argmax(dim=-1, keepdim=True)
         return dist.probs > 0.5 if self.multibinary else dist.mean
 
     @property
     def _action_dtype(self) -> torch.dtype:
-        if self.discrete or self.multibinary:
-            return torch.uint8 if self.multibinary or self.action_dim <= 256 else torch.int64
-        return torch.float32
+        if self.factored or (self.discrete and self.action_dim > 256):
+            return torch.int64
+        return torch.uint8 if self.discrete or self.multibinary else torch.float32
 
     def _straight_from_obs(self, obs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor] | None:
         keys = self.pass_obs_keys_to_actor

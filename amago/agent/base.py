@@ -17,8 +17,9 @@ import torch
 from torch import nn
 
 from amago.agent.targets import ema_copy, full_copy
-from amago.core.errors import ConfigError
+from amago.core.errors import amago_warning
 from amago.core.registry import Registry
+from amago.envs.spaces import choices_of, unsupported_actions
 from amago.loading.batch import Batch
 from amago.nets.actor_critic.constants import KeepsConstants
 from amago.nets.traj_encoders.base import TrajEncoder
@@ -56,19 +57,18 @@ def list_registered_agents() -> list[str]:
 def get_action_dim_and_type(action_space: gym.spaces.Space) -> tuple[int, bool, bool]:
     """`(A, is discrete, is multibinary)`; neither is continuous.
 
+    MultiDiscrete is discrete too, and `A` counts the choices of all its factors.
+
     Raises:
         ConfigError: a space of another kind.
     """
-    if isinstance(action_space, gym.spaces.Discrete):
-        return int(action_space.n), True, False
+    if choices := choices_of(action_space):
+        return sum(choices), True, False
     if isinstance(action_space, gym.spaces.MultiBinary) and len(action_space.shape) == 1:
         return action_space.shape[0], False, True
     if isinstance(action_space, gym.spaces.Box) and action_space.shape:
         return action_space.shape[-1], False, False
-    raise ConfigError(
-        f"actions of {action_space} are not supported: use Discrete, or a MultiBinary or Box of "
-        f"one axis, e.g. by a wrapper that translates."
-    )
+    raise unsupported_actions(action_space)
 
 
 class BaseAgent(KeepsConstants, ABC):
@@ -77,7 +77,8 @@ class BaseAgent(KeepsConstants, ABC):
     Args:
         obs_space: the `Dict` space of one observation.
         rl2_space: the `Box` space of `concat(previous reward [1], previous action [A])`.
-        action_space: see `get_action_dim_and_type`.
+        action_space: see `get_action_dim_and_type`. Several choices at once (MultiDiscrete) make
+            the agent `factored`.
         max_seq_len: timesteps that a rollout remembers, at least.
         tstep_encoder_type, traj_encoder_type: classes; their settings come from gin.
     """
@@ -107,6 +108,7 @@ class BaseAgent(KeepsConstants, ABC):
         self.traj_encoder_type = traj_encoder_type
         self.pad_val = PAD_VALUE
         self.action_dim, self.discrete, self.multibinary = get_action_dim_and_type(action_space)
+        self.factored = isinstance(action_space, gym.spaces.MultiDiscrete)
         self.update_info = {}
         self.init_encoders()
 
@@ -172,6 +174,12 @@ class BaseAgent(KeepsConstants, ABC):
     def state_dim(self) -> int:
         """Width of a state (`D`)."""
         return self.traj_encoder.emb_dim
+
+    @property
+    def tstep_encoder_Cls(self) -> type[TstepEncoder]:
+        """What AMAGO 2 called `tstep_encoder_type`."""
+        amago_warning("tstep_encoder_Cls is now tstep_encoder_type", DeprecationWarning)
+        return self.tstep_encoder_type
 
     def get_state_embedding(
         self,

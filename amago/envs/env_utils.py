@@ -16,6 +16,7 @@ from amago.envs.spaces import (
     ContinuousActionWrapper,
     DiscreteActionWrapper,
     MultiBinaryActionWrapper,
+    MultiDiscreteActionWrapper,
     space_convert,
 )
 
@@ -25,19 +26,26 @@ __all__ = [
     "DiscreteActionWrapper",
     "DummyAsyncVectorEnv",
     "MultiBinaryActionWrapper",
+    "MultiDiscreteActionWrapper",
     "extend_box_obs_space_by",
     "space_convert",
 ]
 
 
-_MOVED = ("AMAGOEnv", "ExplorationWrapper", "ReturnHistory", "SequenceWrapper")
+_MOVED = {
+    "AMAGOEnv": "AMAGOEnv",
+    "ExplorationWrapper": "ExplorationWrapper",
+    "ReturnHistory": "ReturnHistory",
+    "SequenceWrapper": "SequenceWrapper",
+    "SuccessHistory": "ReturnHistory",  # the same record, of another number for each episode
+}
 
 
 def __getattr__(name: str) -> Any:
     """Names that AMAGO 2 had in this module."""
     if name in _MOVED:
-        amago_warning(f"import {name} from amago.envs", category=DeprecationWarning)
-        return getattr(import_module("amago.envs"), name)
+        amago_warning(f"{name}: import {_MOVED[name]} from amago.envs", DeprecationWarning)
+        return getattr(import_module("amago.envs"), _MOVED[name])
     raise AttributeError(f"module 'amago.envs.env_utils' has no attribute '{name}'")
 
 

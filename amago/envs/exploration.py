@@ -1,6 +1,7 @@
 """Exploration noise on the actions of training environments.
 
-Axes: `N` environments of a batch (1 for an ordinary environment), `A` numbers in an action.
+Axes: `N` environments of a batch (1 for an ordinary environment), `A` numbers in an action, `F`
+factors: choices that make up one action.
 """
 
 from abc import ABC, abstractmethod
@@ -15,7 +16,7 @@ from amago.core.errors import ConfigError
 from amago.core.registry import Registry
 from amago.envs.amago_env import AMAGOEnv
 from amago.envs.resets import reset_with
-from amago.envs.spaces import check_unit_range
+from amago.envs.spaces import check_unit_range, choices_of
 from amago.hindsight import Timestep
 
 
@@ -51,7 +52,7 @@ class ExplorationWrapper(gym.ActionWrapper, ABC):
         """The action to take instead, of the same shape and dtype.
 
         Args:
-            action: `[N, 1]` indices or `[N, A]`; continuous ones are in [-1, 1], and must stay so.
+            action: `[N, F]` indices or `[N, A]`; continuous ones are in [-1, 1], and must stay so.
             local_step: `[N]`, steps since the episode began.
         """
 
@@ -105,8 +106,8 @@ class BilevelEpsilonGreedy(ExplorationWrapper):
                     eps_start_end),    end likewise from the `eps_end_*` pair
         eps = clip(m * (start - (start - end) * local_step / rollout_horizon), 0, 1)
 
-    Discrete: with probability `eps` a uniform action. Continuous: add `eps * N(0, 1)`, clip to
-    [-1, 1].
+    Discrete: with probability `eps` a uniform action, in all of its factors. Continuous: add
+    `eps * N(0, 1)`, clip to [-1, 1].
 
     Args:
         rollout_horizon: steps of a rollout over which `start` goes to `end`, e.g. the longest
@@ -175,7 +176,8 @@ class BilevelEpsilonGreedy(ExplorationWrapper):
         if count == 0:
             return action
         action = action.copy()
-        action[explores, 0] = self.rng.random(count) * self.env.action_size
+        choices = choices_of(self.env.action_space)
+        action[explores] = self.rng.random((count, len(choices))) * choices  # rounded down
         return action
 
     def reset(

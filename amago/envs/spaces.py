@@ -1,6 +1,7 @@
 """What environments offer, as what networks read: codecs of action and observation spaces.
 
-Axes: `N` parallel environments, `A` numbers in an action.
+Axes: `N` parallel environments, `A` numbers in an action, `F` factors: choices that make up one
+action.
 """
 
 from abc import ABC, abstractmethod
@@ -41,7 +42,7 @@ class ActionCodec(ABC):
         """`[N, A]`: what is stored as the action taken, and shown to the policy afterwards.
 
         Args:
-            action: `[N, 1]` indices (discrete) or `[N, A]`, as the policy gives them.
+            action: `[N, F]` indices (discrete) or `[N, A]`, as the policy gives them.
         """
         return np.array(action, dtype=self.dtype)
 
@@ -73,6 +74,46 @@ class DiscreteCodec(ActionCodec):
         else:
             one_hot[np.arange(len(action)), action[:, 0]] = 1
         return one_hot
+
+
+class MultiDiscreteCodec(ActionCodec):
+    """Several choices at once: an index from zero for each factor, int64."""
+
+    dtype = np.int64
+    representation_dtype = np.uint8
+
+    def __init__(self, space: gym.spaces.MultiDiscrete) -> None:
+        self._sizes = space.nvec.reshape(-1).astype(np.int64)  # [F]
+        self._shape, self._dtype = space.nvec.shape, space.dtype
+        self._start = space.start.reshape(-1).astype(np.int64)
+        self._first = np.cumsum(self._sizes) - self._sizes  # where each one-hot begins
+        self.size = int(self._sizes.sum())
+        self.policy_space = gym.spaces.MultiDiscrete(self._sizes)
+
+    def to_env(self, action: Any) -> np.ndarray:
+        """`shape` from `[F]`, or `[N, *shape]` from `[N, F]`, in the dtype of the space.
+
+        Raises:
+            ValueError: an index that its factor does not have.
+        """
+        action = self._checked(action)
+        batch = action.shape[:-1]
+        return (action + self._start).astype(self._dtype).reshape(batch + self._shape)
+
+    def represent(self, action: np.ndarray) -> np.ndarray:
+        """`[N, A]` uint8, the one-hots of all factors side by side."""
+        one_hots = np.zeros((len(action), self.size), dtype=np.uint8)
+        one_hots[np.arange(len(action))[:, None], self._checked(action) + self._first] = 1
+        return one_hots
+
+    def _checked(self, action: Any) -> np.ndarray:
+        # An index too large would silently be a choice of the next factor.
+        action = np.asarray(action, dtype=np.int64)
+        if not ((action >= 0) & (action < self._sizes)).all():
+            raise ValueError(
+                f"indices must be from 0 to below {self._sizes.tolist()}, got {action.tolist()}"
+            )
+        return action
 
 
 class BoxCodec(ActionCodec):
@@ -137,13 +178,35 @@ def action_codec(space: gym.Space) -> ActionCodec:
     """
     if isinstance(space, gym.spaces.Discrete):
         return DiscreteCodec(space)
+    if isinstance(space, gym.spaces.MultiDiscrete):
+        return MultiDiscreteCodec(space)
     if isinstance(space, gym.spaces.Box):
         return BoxCodec(space)
     if isinstance(space, gym.spaces.MultiBinary):
         return MultiBinaryCodec(space)
-    raise ConfigError(
-        f"actions of {type(space).__name__} are not supported (got {space}). Wrap the environment "
-        "so that its action space is Discrete, Box or MultiBinary."
+    raise unsupported_actions(space)
+
+
+def choices_of(space: gym.Space) -> tuple[int, ...]:
+    """How many choices each factor of a discrete action has; empty if actions are no choices."""
+    if isinstance(space, gym.spaces.Discrete):
+        return (int(space.n),)
+    if isinstance(space, gym.spaces.MultiDiscrete):
+        return tuple(space.nvec.reshape(-1).tolist())
+    return ()
+
+
+def unsupported_actions(space: gym.Space) -> ConfigError:
+    """The error that says what to make of an action space that policies cannot choose from."""
+    if isinstance(space, gym.spaces.Dict | gym.spaces.Tuple):
+        advice = "Flatten it by a wrapper: choices into one MultiDiscrete, numbers into one Box."
+    else:
+        advice = (
+            "Use Discrete, MultiDiscrete, or a MultiBinary or Box of one axis, e.g. by a wrapper "
+            "that translates."
+        )
+    return ConfigError(
+        f"actions of {type(space).__name__} are not supported (got {space}). {advice}"
     )
 
 
@@ -251,6 +314,12 @@ class DiscreteActionWrapper(ActionAdapter):
     """Takes an int, an array of one index, or `[N, 1]` indices; all count from zero."""
 
     kind = gym.spaces.Discrete
+
+
+class MultiDiscreteActionWrapper(DiscreteActionWrapper):
+    """Takes `[F]` or `[N, F]` indices; all count from zero."""
+
+    kind = gym.spaces.MultiDiscrete
 
 
 class ContinuousActionWrapper(ActionAdapter):

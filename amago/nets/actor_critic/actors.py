@@ -8,6 +8,7 @@ Axes: `B` sequences, `L` timesteps, `D` state, `G` discounts, `A` numbers in an 
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from amago.nets.ff import MLP, Normalization
 from amago.nets.policy_dists.base import PolicyOutput
 from amago.nets.policy_dists.continuous import TanhGaussian
 from amago.nets.policy_dists.discrete import Discrete
+from amago.nets.policy_dists.factored import FactoredDiscrete
 from amago.nets.utils import activation_switch
 
 
@@ -28,7 +30,8 @@ class BaseActorHead(KeepsConstants, ABC):
 
     Args:
         state_dim: width of a state (`D`).
-        action_dim: numbers in an action (`A`); the number of choices if `discrete`.
+        action_dim: numbers in an action (`A`); the number of choices if `discrete`, of all factors
+            together if there are several.
         gammas: discounts, `[G]`; there is a policy for each.
         continuous_dist_type, discrete_dist_type: makes the distribution, called with `action_dim`.
             Only the one that is needed is made, the other may be None.
@@ -58,7 +61,28 @@ class BaseActorHead(KeepsConstants, ABC):
                 f"{type(self).__name__} got no {kind}_dist_type, which {kind} actions need: "
                 f"bind it to a PolicyOutput, e.g. @{'Discrete' if discrete else 'TanhGaussian'}."
             )
+        self._dist_type = dist_type
         self.policy_dist = dist_type(action_dim)
+        self.actions_differentiable = self.policy_dist.actions_differentiable
+
+    def factorize(self, choices: Sequence[int]) -> None:
+        """Make the policy one of several independent choices; nothing that is learnt changes.
+
+        The agent calls this on a head it has made, so that heads need not know the factors.
+
+        Args:
+            choices: the number of choices of each factor; `action_dim` is their sum.
+
+        Raises:
+            ConfigError: the distribution describes a choice by more numbers than it has choices.
+        """
+        whole, self.policy_dist = self.policy_dist, FactoredDiscrete(self._dist_type, choices)
+        if self.policy_dist.input_dimension != whole.input_dimension:
+            raise ConfigError(
+                f"{type(whole).__name__} of {self.action_dim} choices reads "
+                f"{whole.input_dimension} numbers, one for each of {list(choices)} choices "
+                f"{self.policy_dist.input_dimension}: it cannot be split for MultiDiscrete actions."
+            )
         self.actions_differentiable = self.policy_dist.actions_differentiable
 
     def forward(

@@ -45,7 +45,8 @@ class BaseCriticHead(KeepsConstants, ABC):
 
     Args:
         state_dim: width of a state (`D`).
-        action_dim: numbers in an action (`A`); the number of choices if `discrete`.
+        action_dim: numbers in an action (`A`); the number of choices if `discrete`, of all factors
+            together if there are several.
         gammas: discounts, `[G]`; there is a value for each.
         num_critics: members of the ensemble (`C`).
     """
@@ -176,7 +177,8 @@ class NCritics(BaseCriticHead):
     """Critics that predict a number.
 
     With discrete actions there is an output for every discount and choice, weighted by the action
-    (a vector of probabilities gives an expectation). Otherwise the action is an input.
+    (a vector of probabilities gives an expectation; of several factors, the sum of theirs).
+    Otherwise the action is an input.
 
     Args:
         d_hidden: width of the hidden layers.

@@ -42,7 +42,7 @@ class PolicyOutput(ABC):
     @property
     @abstractmethod
     def is_discrete(self) -> bool:
-        """Whether an action is one choice among `d_action`."""
+        """Whether actions are choices, given as one-hots."""
 
     @property
     @abstractmethod
@@ -60,6 +60,13 @@ class PolicyOutput(ABC):
     def action_from_buffer(self, action: torch.Tensor) -> torch.Tensor:
         """A stored action as the critics should see it, `[... A]`."""
         return action
+
+    def choice(self, action: torch.Tensor) -> torch.Tensor:
+        """Which choice a stored one-hot is, as the distribution's `log_prob` takes it.
+
+        `[... A] -> [...]`. The vector need not be an exact one-hot: padding is constant.
+        """
+        return action.argmax(dim=-1)
 
 
 def tanh_bounded_positive(x: torch.Tensor, low: float, high: float | None) -> torch.Tensor:

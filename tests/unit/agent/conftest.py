@@ -18,8 +18,9 @@ SPACES = {
     "discrete": gym.spaces.Discrete(3),
     "continuous": gym.spaces.Box(-1.0, 1.0, (2,)),
     "multibinary": gym.spaces.MultiBinary(4),
+    "multidiscrete": gym.spaces.MultiDiscrete([2, 3]),
 }
-WIDTH = {"discrete": 3, "continuous": 2, "multibinary": 4}
+WIDTH = {"discrete": 3, "continuous": 2, "multibinary": 4, "multidiscrete": 5}
 
 SMALL = {
     "FFTstepEncoder.n_layers": 1,
@@ -54,8 +55,7 @@ def make_agent() -> Callable[..., Any]:
             action_space=space,
             max_seq_len=8,
             tstep_encoder_type=FFTstepEncoder,
-            traj_encoder_type=GRUTrajEncoder,
-            **settings,
+            **({"traj_encoder_type": GRUTrajEncoder} | settings),
         ).train()
 
     return make
@@ -77,6 +77,9 @@ def sequence(kind: str, length: int, rng: torch.Generator) -> RLData:
     width = WIDTH[kind]
     if kind == "discrete":
         actions = torch.eye(width)[torch.randint(width, (length,), generator=rng)]
+    elif kind == "multidiscrete":
+        chosen = [torch.randint(n, (length,), generator=rng) for n in (2, 3)]
+        actions = torch.cat([torch.eye(n)[i] for n, i in zip((2, 3), chosen, strict=True)], dim=-1)
     elif kind == "multibinary":
         actions = (torch.rand(length, width, generator=rng) < 0.5).float()
     else:

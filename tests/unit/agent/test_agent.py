@@ -9,7 +9,7 @@ from amago.agent import Agent, MultiTaskAgent, binary_filter
 from amago.core.errors import AmagoWarning, ConfigError
 from amago.nets.actor_critic import Actor, ResidualActor
 
-KINDS = ["discrete", "continuous", "multibinary"]
+KINDS = ["discrete", "continuous", "multibinary", "multidiscrete"]
 BOTH = pytest.mark.parametrize("cls", [Agent, MultiTaskAgent])
 EVERY_KIND = pytest.mark.parametrize("kind", KINDS)
 
@@ -64,7 +64,7 @@ def test_the_policy_of_the_last_discount_acts(make_agent):
     assert (sampled == 2).float().mean() > 0.9
 
 
-def test_the_best_guess_of_switches_is_the_likelier_side(make_agent):  # SPEC 21.5
+def test_the_best_guess_of_switches_is_the_likelier_side(make_agent):  # item 21.5
     agent = make_agent("multibinary")
     with torch.no_grad():
         agent.actor.base.out_layer.weight.zero_()
@@ -147,7 +147,7 @@ def test_any_number_of_samples_critics_and_sequences_gives_a_loss(
         assert torch.isfinite(value).all()
 
 
-def test_the_deviation_of_one_critic_is_zero(make_agent, make_batch):  # SPEC 21.11
+def test_the_deviation_of_one_critic_is_zero(make_agent, make_batch):  # item 21.11
     agent = make_agent("discrete", num_critics=1, num_critics_td=1)
     values = agent.get_values(make_batch("discrete"))
     assert (values["q_sa_std"] == 0).all()

@@ -52,6 +52,7 @@ POLICY = {
     "continuous": {"Policy Entropy (test-time gamma)"},
     "multibinary": {"Policy Entropy (test-time gamma)"},
 }
+POLICY["multidiscrete"] = POLICY["discrete"]
 BINS = {"Maximum Bin (All Gammas)", "Maximum Bin (Target Gamma)"}
 
 
@@ -59,7 +60,7 @@ def without_activations(info: dict) -> set[str]:
     return {name for name in info if not name.startswith("activation-")}
 
 
-@pytest.mark.parametrize("kind", ["discrete", "continuous", "multibinary"])
+@pytest.mark.parametrize("kind", list(POLICY))
 @pytest.mark.parametrize("cls", [Agent, MultiTaskAgent])
 def test_a_log_step_has_every_metric_and_no_other(make_agent, make_batch, cls, kind: str):
     agent = make_agent(kind, cls)
@@ -84,9 +85,9 @@ def test_other_steps_compute_the_losses_only(make_agent, make_batch, cls):
     assert set(agent.update_info) == CHEAP
 
 
-@pytest.mark.parametrize("kind", ["discrete", "continuous", "multibinary"])
+@pytest.mark.parametrize("kind", list(POLICY))
 @pytest.mark.parametrize("cls", [Agent, MultiTaskAgent])
-def test_every_metric_is_a_scalar_or_a_histogram(make_agent, make_batch, cls, kind):  # SPEC 19.4
+def test_every_metric_is_a_scalar_or_a_histogram(make_agent, make_batch, cls, kind):  # item 19.4
     agent = make_agent(kind, cls)
     agent(make_batch(kind), log_step=True)
     for name, value in agent.update_info.items():

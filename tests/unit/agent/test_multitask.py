@@ -19,7 +19,7 @@ class CheckedDiscrete(Discrete):
 
 @pytest.mark.parametrize("dist_type", [Discrete, CheckedDiscrete])
 @pytest.mark.parametrize("online_coeff", [0.0, 1.0])
-def test_discrete_actions_work_with_torch_s_argument_checks_on(  # SPEC 21.1
+def test_discrete_actions_work_with_torch_s_argument_checks_on(  # item 21.1
     make_agent, make_batch, dist_type, online_coeff: float
 ):
     assert torch.distributions.Distribution._validate_args
@@ -77,7 +77,7 @@ def test_targets_are_in_units_of_return(make_agent, make_batch):
     assert seen[0].abs().max() <= 50.0
 
 
-def test_rewards_are_logged_as_they_are(make_agent, make_batch):  # SPEC 21.22
+def test_rewards_are_logged_as_they_are(make_agent, make_batch):  # item 21.22
     agent, batch = make_agent("continuous", MultiTaskAgent), make_batch("continuous")
     agent(batch, log_step=True)
     true_mean = batch.rews[batch.mask].mean()

@@ -16,7 +16,7 @@ def gradients(agent) -> dict[str, torch.Tensor]:
 
 
 def plain_loss(agent: Agent, batch: Batch) -> torch.Tensor:
-    """`Agent`'s loss for discrete actions and one critic: SPEC 3.3, one number at a time."""
+    """`Agent`'s loss for discrete actions and one critic, one number at a time."""
     state, _ = agent.get_state_embedding(batch.obs, batch.rl2s, batch.time_idxs)
     pi, slow_pi = agent.actor(state).probs, agent.target_actor(state).probs
     stored = agent.actor.policy_dist.action_from_buffer(batch.actions.clamp(0, 1))
@@ -119,10 +119,10 @@ def test_what_stands_in_padding_has_no_influence(make_agent, make_batch, field: 
 
 
 @pytest.mark.parametrize("cls", [Agent, MultiTaskAgent])
-@pytest.mark.parametrize("kind", ["discrete", "continuous"])
+@pytest.mark.parametrize("kind", ["discrete", "continuous", "multidiscrete"])
 def test_no_gradient_reaches_targets_or_the_maximised_copy(
     make_agent, make_batch, cls, kind
-):  # SPEC 21.4
+):  # item 21.4
     agent = make_agent(kind, cls, online_coeff=1.0, offline_coeff=1.0)
     agent(make_batch(kind), log_step=False).backward()
     for copied in (agent.target_critics, agent.target_actor, agent.maximized_critics):
@@ -132,7 +132,7 @@ def test_no_gradient_reaches_targets_or_the_maximised_copy(
 
 
 @pytest.mark.parametrize("cls", [Agent, MultiTaskAgent])
-@pytest.mark.parametrize("kind", ["discrete", "continuous"])
+@pytest.mark.parametrize("kind", ["discrete", "continuous", "multidiscrete"])
 def test_the_online_loss_moves_the_actor_and_not_the_state_through_its_value(
     make_agent, make_batch, cls, kind
 ):

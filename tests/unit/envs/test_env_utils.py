@@ -32,6 +32,8 @@ def test_names_are_found_where_earlier_versions_had_them():
     for name in ("AMAGOEnv", "SequenceWrapper", "ExplorationWrapper", "ReturnHistory"):
         with pytest.warns(DeprecationWarning, match="from amago.envs"):
             assert getattr(env_utils, name) is getattr(envs, name)
+    with pytest.warns(DeprecationWarning, match="import ReturnHistory from amago.envs"):
+        assert env_utils.SuccessHistory is envs.ReturnHistory
     for module in (amago_env, env_utils, envs):
         with pytest.raises(AttributeError, match="nothing"):
             _ = module.nothing

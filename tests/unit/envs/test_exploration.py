@@ -1,7 +1,7 @@
 import gymnasium as gym
 import numpy as np
 import pytest
-from gymnasium.spaces import Box, Discrete, MultiBinary
+from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
 
 from amago.core import config
 from amago.core.errors import ConfigError
@@ -112,6 +112,28 @@ def test_full_exploration_draws_every_action_equally_often(n):
     counts = np.bincount(actions, minlength=n)
     assert len(counts) == n
     assert (abs(counts - 100) < 5 * np.sqrt(100)).all()
+
+
+def test_full_exploration_draws_every_choice_of_every_factor_independently():
+    env = AMAGOEnv(Endless(MultiDiscrete([2, 3], start=[1, 0])), "endless")
+    wrapper = EpsilonGreedy(env, eps_end=1.0, randomize_eps=False)
+    wrapper.seed(0)
+    wrapper.reset()
+    given = np.zeros(2, env.action_dtype)
+    actions = np.array([wrapper.action(given) for _ in range(600)])
+    assert actions.dtype == env.action_dtype
+    counts = np.bincount(3 * actions[:, 0] + actions[:, 1], minlength=6)
+    assert len(counts) == 6
+    assert (abs(counts - 100) < 5 * np.sqrt(100)).all()
+
+
+def test_an_explored_action_is_random_in_all_factors_and_a_kept_one_in_none():
+    env = AMAGOEnv(Endless(MultiDiscrete([1000, 1000])), "endless")
+    wrapper = EpsilonGreedy(env, eps_start=0.5, eps_end=0.5, randomize_eps=False)
+    wrapper.seed(0)
+    kept = np.array([wrapper.action(np.zeros(2, np.int64)) == 0 for _ in range(400)])
+    assert kept.mean() == pytest.approx(0.5, abs=0.1)
+    assert np.mean(kept[:, 0] != kept[:, 1]) < 0.02
 
 
 def test_half_exploration_keeps_half_of_the_actions():

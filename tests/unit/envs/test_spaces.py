@@ -8,7 +8,9 @@ from amago.envs.spaces import (
     ContinuousActionWrapper,
     DiscreteActionWrapper,
     MultiBinaryActionWrapper,
+    MultiDiscreteActionWrapper,
     action_codec,
+    choices_of,
     dict_observation_space,
     space_convert,
 )
@@ -77,9 +79,52 @@ def test_bits_become_int8_in_the_shape_of_the_space():
     np.testing.assert_array_equal(action, [[1, 0], [1, 1]])
 
 
-@pytest.mark.parametrize(
-    "space", [MultiDiscrete([2, 3]), Tuple([Discrete(2)]), Box(0, 9, (1,), int)]
-)
+def test_several_choices_count_from_zero_whatever_the_starts():
+    space = MultiDiscrete([2, 3], start=[5, -1])
+    codec = action_codec(space)
+    assert codec.policy_space == MultiDiscrete([2, 3])
+    assert (codec.size, codec.dtype) == (5, np.int64)
+    one = codec.to_env(np.array([1, 0]))
+    assert space.contains(one)
+    np.testing.assert_array_equal(one, [6, -1])
+    np.testing.assert_array_equal(codec.to_env(np.array([[0, 2], [1, 1]])), [[5, 1], [6, 0]])
+
+
+def test_several_choices_are_remembered_as_one_hots_side_by_side():
+    one_hots = action_codec(MultiDiscrete([2, 3])).represent(np.array([[1, 0], [0, 2]]))
+    assert one_hots.dtype == np.uint8
+    np.testing.assert_array_equal(one_hots, [[0, 1, 1, 0, 0], [1, 0, 0, 0, 1]])
+
+
+def test_several_choices_keep_the_shape_and_type_of_the_space():
+    space = MultiDiscrete(np.array([[2, 3], [4, 5]]), dtype=np.int32)
+    codec = action_codec(space)
+    assert codec.policy_space == MultiDiscrete([2, 3, 4, 5])
+    assert space.contains(codec.to_env(np.array([1, 2, 3, 4])))
+    assert codec.to_env(np.zeros((6, 4), int)).shape == (6, 2, 2)
+
+
+@pytest.mark.parametrize("bad", [[2, 0], [0, 3], [-1, 0]])
+def test_a_choice_that_its_factor_does_not_have_is_refused(bad):
+    codec = action_codec(MultiDiscrete([2, 3]))
+    for translate in (codec.to_env, codec.represent):
+        with pytest.raises(ValueError, match=r"below \[2, 3\]"):
+            translate(np.array([bad]))
+
+
+def test_the_choices_of_an_action_are_counted_by_factor():
+    assert choices_of(Discrete(4, start=2)) == (4,)
+    assert choices_of(MultiDiscrete([[2, 3], [4, 5]])) == (2, 3, 4, 5)
+    assert choices_of(Box(-1, 1, (2,))) == choices_of(MultiBinary(3)) == ()
+
+
+@pytest.mark.parametrize("space", [Tuple([Discrete(2)]), Dict({"a": Discrete(2)})])
+def test_a_collection_of_actions_is_refused_with_what_to_flatten_it_into(space):
+    with pytest.raises(ConfigError, match=r"Flatten it.*one MultiDiscrete.*one Box"):
+        action_codec(space)
+
+
+@pytest.mark.parametrize("space", [Text(3), Box(0, 9, (1,), int)])
 def test_other_action_spaces_are_refused(space):
     with pytest.raises(ConfigError, match=r"Discrete"):
         action_codec(space)
@@ -136,6 +181,7 @@ class Echo(gym.Env):
     [
         (DiscreteActionWrapper, Discrete(3, start=1), np.array([1], dtype=np.uint8), 2),
         (DiscreteActionWrapper, Discrete(3), 2, 2),
+        (MultiDiscreteActionWrapper, MultiDiscrete([2, 3], start=[1, 0]), np.array([1, 2]), [2, 2]),
         (ContinuousActionWrapper, Box(0, 10, (1,)), np.array([0.0]), [5.0]),
         (MultiBinaryActionWrapper, MultiBinary(2), np.array([1, 0], dtype=np.uint8), [1, 0]),
     ],

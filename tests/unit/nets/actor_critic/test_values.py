@@ -37,11 +37,38 @@ def test_masked_values_do_not_count():
     assert_close(popart.state_dict(), same.state_dict())
 
 
-def test_an_update_without_a_valid_value_changes_nothing():  # SPEC 21.8
+def test_an_update_without_a_valid_value_changes_nothing():  # item 21.8
     popart = PopArtLayer(gammas=2)
     before = {key: value.clone() for key, value in popart.state_dict().items()}
     popart.update_stats(torch.randn(2, 3, 1, 2, 1), mask=torch.zeros(2, 3, 1, 1, 1).bool())
     assert_close(popart.state_dict(), before)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 1e30])  # 1e60 is no float32
+def test_values_that_are_not_finite_do_not_spoil_the_statistics(bad: float):
+    popart, same = PopArtLayer(gammas=1), PopArtLayer(gammas=1)
+    popart.update_stats(column(1.0, bad, 3.0), mask=EVERY)
+    same.update_stats(column(1.0, 3.0), mask=EVERY)
+    assert_close(popart.state_dict(), same.state_dict(), rtol=0.0, atol=0.0)
+
+
+@pytest.mark.parametrize("bad", [math.nan, 1.8e19])  # the second overflows in the sum alone
+def test_a_batch_of_unusable_values_changes_nothing(bad: float):
+    popart = PopArtLayer(gammas=1)
+    popart.update_stats(column(1.0, 3.0), mask=EVERY)
+    before = {key: value.clone() for key, value in popart.state_dict().items()}
+    popart.update_stats(column(bad, bad, bad), mask=EVERY)
+    assert_close(dict(popart.state_dict()), before, rtol=0.0, atol=0.0)
+
+
+def test_a_bad_value_of_one_discount_leaves_the_others_alone():
+    popart, same, values = PopArtLayer(gammas=2), PopArtLayer(gammas=2), torch.randn(1, 4, 1, 2, 1)
+    same.update_stats(values, mask=EVERY)
+    values[0, :, 0, 1] = math.nan
+    popart.update_stats(values, mask=EVERY)
+    assert_close(popart.mu[0], same.mu[0], rtol=0.0, atol=0.0)
+    assert_close(popart.mu[1], torch.zeros(1))
+    assert_close(popart._t, torch.tensor([[2.0], [1.0]]))
 
 
 def test_predictions_in_units_of_return_survive_an_update():

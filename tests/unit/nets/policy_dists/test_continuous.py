@@ -51,7 +51,7 @@ def test_an_action_at_the_border_has_the_density_of_the_limit(cls):
     assert_close(dist.log_prob(torch.tensor([[-1.0]])), dist.log_prob(torch.tensor([[-0.9]])))
 
 
-def test_log_prob_of_a_sample_does_not_depend_on_where_it_came_from():  # SPEC 21.17
+def test_log_prob_of_a_sample_does_not_depend_on_where_it_came_from():  # item 21.17
     dist = TanhGaussian(1)(torch.tensor([[6.0, 0.0]]))  # samples saturate beyond the limit
     sample = dist.sample()
     assert_close(dist.log_prob(sample), dist.log_prob(sample.clone()))

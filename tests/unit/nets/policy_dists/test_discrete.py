@@ -74,7 +74,7 @@ def test_only_rsample_passes_a_gradient():
     assert logits.grad.abs().sum() > 0
 
 
-def test_log_prob_of_a_softened_or_padded_action_is_that_of_its_largest_entry():  # SPEC 21.1
+def test_log_prob_of_a_softened_or_padded_action_is_that_of_its_largest_entry():  # item 21.1
     view = one_hot_view(torch.tensor([[0.0, 1.0, 2.0]]))
     exact = view.log_prob(F.one_hot(torch.tensor([2]), 3).float())
     assert_close(view.log_prob(torch.tensor([[0.1, 0.1, 0.8]])), exact)
