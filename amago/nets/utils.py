@@ -82,29 +82,29 @@ class InputNorm(nn.Module):
     def masked_stats(self, val: Tensor) -> tuple[Tensor, Tensor]:
         """First and second moment of each feature over the timesteps that are not padding.
 
-        Both are zero when everything is padding.
+        An entry whose square is not finite does not count. Both moments of a feature are zero when
+        nothing counts.
         """
-        valid = (val != PAD_VALUE).any(dim=-1, keepdim=True).to(val.dtype)
+        counts = _counts(val)
         axes = tuple(range(val.ndim - 1))
-        count = valid.sum().clamp(min=1.0)
-        first = (val * valid).sum(dim=axes) / count
-        second = (val.square() * valid).sum(dim=axes) / count
-        return first, second
+        val = val.masked_fill(~counts, 0.0)
+        number = counts.sum(dim=axes).clamp(min=1)
+        return val.sum(dim=axes) / number, val.square().sum(dim=axes) / number
 
     @torch.no_grad()
     def update_stats(self, val: Tensor) -> None:
         """Move the statistics towards those of `val` `[..., dim]`. All padding changes nothing."""
         val = val.float()
-        any_valid = (val != PAD_VALUE).any()
         mean, mean_of_square = self.masked_stats(val)
+        # one bad batch must not spoil statistics that every later input is read with
+        usable = _counts(val).flatten(0, -2).any(dim=0) & mean_of_square.isfinite()  # [dim]
         t = self._t + 1
         # In float32 on purpose: the published numbers were made that way, and the difference of
         # two nearly equal numbers shows it (golden vectors, 1.5e-4).
         rate = self.beta / (1.0 - (1.0 - self.beta) ** t)
-        rate = torch.where(any_valid, rate, torch.zeros_like(rate))
-        self.mu.lerp_(mean, rate.expand_as(mean))
-        self.nu.lerp_(mean_of_square, rate.expand_as(mean))
-        self._t.copy_(torch.where(any_valid, t, self._t))
+        for moment, found in ((self.mu, mean), (self.nu, mean_of_square)):
+            moment.copy_(torch.where(usable, torch.lerp(moment, found, rate), moment))
+        self._t.copy_(torch.where(usable.any(), t, self._t))
 
     def normalize_values(self, val: Tensor) -> Tensor:
         """`(val - mu) / sigma`."""
@@ -119,6 +119,11 @@ class InputNorm(nn.Module):
         if self.skip:
             return x
         return self.denormalize_values(x) if denormalize else self.normalize_values(x)
+
+
+def _counts(val: Tensor) -> Tensor:
+    """Which entries of `val` `[..., dim]` statistics are made of: no padding, nothing unbounded."""
+    return (val != PAD_VALUE).any(dim=-1, keepdim=True) & val.square().isfinite()
 
 
 @configurable(module="amago.nets.utils")

@@ -60,11 +60,14 @@ class PopArtLayer(nn.Module):
     @property
     def sigma(self) -> torch.Tensor:
         """Standard deviation, limited to `[1e-4, 1e6]`, `[G 1]`."""
-        return torch.sqrt((self.nu - self.mu.square()).clamp(min=1e-8)).clamp(max=1e6)
+        return _deviation(self.mu, self.nu)
 
     @torch.no_grad()
     def update_stats(self, val: torch.Tensor, mask: torch.Tensor) -> None:
         """Move the statistics towards those of a batch; a batch without a valid entry is ignored.
+
+        An entry whose square is not finite is not valid: one bad batch must not spoil statistics
+        that every later batch is read with.
 
         Args:
             val: values in units of return, `[B T 1 G 1]`.
@@ -72,23 +75,29 @@ class PopArtLayer(nn.Module):
         """
         if not self.enabled:
             return
-        weight = torch.broadcast_to(mask, val.shape).to(val.dtype)
+        unusable = ~val.square().isfinite()
+        weight = torch.broadcast_to(mask, val.shape).to(val.dtype).masked_fill(unusable, 0.0)
+        val = val.masked_fill(unusable, 0.0)  # 0 * nan is nan
         count = weight.sum(dim=(0, 1, 2))  # [G 1]
+        mean = (val * weight).sum(dim=(0, 1, 2)) / count.clamp(min=1.0)
+        mean_square = (val.square() * weight).sum(dim=(0, 1, 2)) / count.clamp(min=1.0)
+        usable = (count > 0) & mean_square.isfinite()  # a sum may overflow where no entry does
+        for name, value in self._moved(mean, mean_square).items():
+            buffer = getattr(self, name)
+            buffer.copy_(torch.where(usable, value, buffer))
+
+    def _moved(self, mean: torch.Tensor, mean_square: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Every buffer after an update towards these moments, `[G 1]`."""
         # In float32 on purpose: the published statistics were made so, and differ by 1.5e-4 in
         # float64 (golden vectors, popart_default).
         t = self._t + 1.0
         rate = self.beta / (1.0 - (1.0 - self.beta) ** t)
-        mean = (val * weight).sum(dim=(0, 1, 2)) / count.clamp(min=1.0)
-        mean_square = (val.square() * weight).sum(dim=(0, 1, 2)) / count.clamp(min=1.0)
-        self._move(torch.where(count > 0, rate, 0.0), mean, mean_square)
-        self._t.copy_(torch.where(count > 0, t, self._t))
-
-    def _move(self, rate: torch.Tensor, mean: torch.Tensor, mean_square: torch.Tensor) -> None:
-        old_mu, old_sigma = self.mu.clone(), self.sigma
-        self.mu.copy_((1.0 - rate) * self.mu + rate * mean)
-        self.nu.copy_((1.0 - rate) * self.nu + rate * mean_square)
-        self.w.mul_(old_sigma / self.sigma)
-        self.b.copy_((old_sigma * self.b + old_mu - self.mu) / self.sigma)
+        mu = (1.0 - rate) * self.mu + rate * mean
+        nu = (1.0 - rate) * self.nu + rate * mean_square
+        old_sigma, sigma = self.sigma, _deviation(mu, nu)
+        w = self.w * (old_sigma / sigma)
+        b = (old_sigma * self.b + self.mu - mu) / sigma
+        return {"mu": mu, "nu": nu, "w": w, "b": b, "_t": t}
 
     def normalize_values(self, val: torch.Tensor) -> torch.Tensor:
         """Units of return to normalised ones, `[... G 1]`."""
@@ -100,6 +109,10 @@ class PopArtLayer(nn.Module):
             return x
         normalized_x = self.w * x + self.b
         return normalized_x if normalized else self.sigma * normalized_x + self.mu
+
+
+def _deviation(mean: torch.Tensor, mean_square: torch.Tensor) -> torch.Tensor:
+    return torch.sqrt((mean_square - mean.square()).clamp(min=1e-8)).clamp(max=1e6)
 
 
 Draw = Callable[[bool], torch.Tensor]

@@ -152,16 +152,21 @@ def run_agent_values(a, inp):
     torch.manual_seed(0)
     torch.distributions.Distribution.set_default_validate_args(a.get("torch_validate_args", True))
     try:
-        ag = build_agent(a, inp).eval()
-        v = ag.get_values(make_batch(inp))
+        return values_of(build_agent(a, inp).eval(), inp)
     finally:
         torch.distributions.Distribution.set_default_validate_args(True)
-    return {f"out/{k}": N(x) for k, x in v.items()}
+
+
+def values_of(ag, inp):
+    return {f"out/{k}": N(x) for k, x in ag.get_values(make_batch(inp)).items()}
 
 
 @runner("agent_act")
 def run_agent_act(a, inp):
-    ag = build_agent(a, inp).eval()
+    return acts_of(build_agent(a, inp).eval(), a, inp)
+
+
+def acts_of(ag, a, inp):
     obs = {k: T(v) for k, v in sub(inp, "in/obs/").items()}
     rl2, tix = T(inp["in/rl2s"]), T(inp["in/time_idxs"])
     B, L, _ = rl2.shape
@@ -191,13 +196,10 @@ def run_agent_act(a, inp):
     }
 
 
-@runner("train_step")
-def run_train_step(a, inp):
-    """Drives the real Experiment.train_step on a hand-built Experiment."""
+def build_experiment(a):
+    """An Experiment with an agent, and without environments or data."""
     from amago.loading import DoNothingDataset
 
-    torch.manual_seed(0)
-    cls = resolve({"$ref": a["agent"]})
     exp = amago.Experiment(
         run_name="x",
         ckpt_base_dir="/nonexistent",
@@ -205,12 +207,12 @@ def run_train_step(a, inp):
         dataset=DoNothingDataset(),
         tstep_encoder_type=resolve({"$ref": a["tstep_encoder_type"]}),
         traj_encoder_type=resolve({"$ref": a["traj_encoder_type"]}),
-        agent_type=cls,
+        agent_type=resolve({"$ref": a["agent"]}),
         val_timesteps_per_epoch=1,
         make_train_env=None,
         make_val_env=None,
         verbose=False,
-        **a["experiment"],
+        **a.get("experiment", {}),
     )
     exp.rl2_space = gym.spaces.Dict(
         {"obs": make_space(a["obs_space"]), "rl2": make_space(a["rl2_space"])}
@@ -221,6 +223,14 @@ def run_train_step(a, inp):
 
     exp.train_envs = _E()
     exp.init_model()
+    return exp
+
+
+@runner("train_step")
+def run_train_step(a, inp):
+    """Drives the real Experiment.train_step on a hand-built Experiment."""
+    torch.manual_seed(0)
+    exp = build_experiment(a)
     load_sd(exp.policy, inp)
     exp.policy_aclr.train()
     before = {k: v.detach().clone() for k, v in exp.policy.named_parameters()}

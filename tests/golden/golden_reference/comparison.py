@@ -1,18 +1,14 @@
 """Run a case, and say where its numbers are off."""
 
-import fnmatch
 import json
-from pathlib import Path
 
 import numpy as np
 
 from amago.core import config as amago_config
 from golden_reference.common import RUNNERS, apply_config
+from golden_reference.waivers import VECTORS, clip01, not_as_decided, waived
 
-VECTORS = Path(__file__).parents[1] / "vectors"
 CASES = json.loads((VECTORS / "manifest.json").read_text())["cases"]
-WAIVERS = json.loads((VECTORS / "waivers.json").read_text())
-"""Differences that were decided on: which arrays, and what stands there instead."""
 
 
 def run_case(entry, inp):
@@ -32,36 +28,6 @@ def tol_for(entry, name):
     return entry["tolerance"][max(matching, key=len, default="default")]
 
 
-def waivers_of(entry, k):
-    """The waivers that touch an array of a case."""
-    return [
-        w
-        for w in WAIVERS
-        if fnmatch.fnmatch(entry["name"], w["case"]) and fnmatch.fnmatch(k, w["array"])
-    ]
-
-
-def clip01(entry, k):
-    """Whether the stored array is to be clipped to [0, 1] first."""
-    return any(w["mode"] == "clip01" for w in waivers_of(entry, k))
-
-
-def waived(entry, k, npz):
-    """Boolean array like the stored one: true where a waiver says not to compare."""
-    want = npz[k]
-    out = np.zeros(want.shape, dtype=bool)
-    for w in waivers_of(entry, k):
-        if w["mode"] == "nan":
-            out |= np.isnan(want)
-        elif w["mode"] == "zero_rows" and want.ndim:
-            out |= (want == 0).all(-1, keepdims=True)
-        elif w["mode"] == "ignore" and "entry" in w:
-            out |= npz[k[: -len("values")] + "names"] == w["entry"]
-        elif w["mode"] == "ignore":
-            out[...] = True
-    return out
-
-
 def compare(entry, got, npz):
     """What is wrong with the arrays computed for a case, one line each; [] when nothing is."""
     want = {k for k in npz if k.startswith("out/")}
@@ -75,7 +41,7 @@ def compare(entry, got, npz):
             if not _same(k, found, stored):
                 bad.append(f"{k}: values or dtype differ ({found.dtype} vs {stored.dtype})")
         else:
-            bad += _differences(entry, k, found, npz)
+            bad += _differences(entry, k, found, npz) + not_as_decided(entry, k, got, npz)
     return bad
 
 

@@ -82,6 +82,25 @@ def test_nothing_but_padding_leaves_input_statistics_alone():
     assert_close(dict(norm.state_dict()), before)
 
 
+@pytest.mark.parametrize("bad", (math.nan, math.inf, -math.inf, 1e30))  # 1e60 is no float32
+def test_inputs_that_are_not_finite_do_not_spoil_the_statistics(bad):
+    norm, same = InputNorm(2), InputNorm(2)
+    norm.update_stats(tensor([[[1.0, 5.0], [bad, 5.0], [3.0, 5.0], PAD]]))
+    same.update_stats(tensor([[[1.0, 5.0], [3.0, 5.0]]]))
+    assert_close(norm.state_dict(), same.state_dict(), rtol=0.0, atol=0.0)
+
+
+@pytest.mark.parametrize("bad", (math.nan, 1.8e19))  # the second overflows in the sum alone
+def test_a_feature_without_a_usable_entry_keeps_its_statistics(bad):
+    norm = InputNorm(2)
+    norm.update_stats(tensor([[[1.0, 1.0], [2.0, 2.0]]]))
+    before = {name: value.clone() for name, value in norm.state_dict().items()}
+    norm.update_stats(tensor([[[bad, 3.0], [bad, 3.0]]]))
+    assert norm.mu[0] == before["mu"][0]
+    assert norm.nu[0] == before["nu"][0]
+    assert norm.mu[1] > before["mu"][1]
+
+
 def test_constant_input_is_not_divided_by_zero():
     norm = InputNorm(1)
     for _ in range(50):

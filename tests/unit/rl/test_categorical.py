@@ -41,7 +41,7 @@ def test_hl_gauss_mass_of_a_bin_is_that_of_the_normal_distribution():
     assert label[10].item() == pytest.approx(0.38292, abs=1e-4)  # P(|z| < 0.5)
 
 
-def test_hl_gauss_saturates_at_the_end_bin_far_outside_the_support():  # SPEC 21.6
+def test_hl_gauss_saturates_at_the_end_bin_far_outside_the_support():  # item 21.6
     labels = hl_gauss(column(-1e6, -50.0, 50.0, 1e30), BINS, sigma=0.75)
     assert_close(labels, torch.eye(5)[[0, 0, 4, 4]])
 

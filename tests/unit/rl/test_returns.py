@@ -91,7 +91,7 @@ def test_target_bootstraps_from_the_last_state_before_padding():
 
 
 @pytest.mark.parametrize("n", [4, 5, 6, 100])
-def test_n_may_exceed_the_length_of_the_batch(n: int):  # SPEC 21.2
+def test_n_may_exceed_the_length_of_the_batch(n: int):  # item 21.2
     example = random_batch(seed=1, batch=2, length=4, num_gammas=3)
     assert_close(nstep_target(**example, n=n), nstep_target(**example, n=4))
 
