@@ -26,7 +26,7 @@ from typing import Any, Optional, TypeVar
 import amago
 from amago.agent import Agent, get_agent_cls, list_registered_agents
 from amago.core import config as _config
-from amago.core.errors import ConfigError
+from amago.core.errors import ConfigError, amago_warning
 from amago.core.names import nearest
 from amago.envs.exploration import (
     BilevelEpsilonGreedy,
@@ -80,6 +80,7 @@ __all__ = [
     "switch_exploration",
     "switch_traj_encoder",
     "switch_tstep_encoder",
+    "turn_off_goal_conditioning",
     "use_config",
     # what scripts expect to come along
     "Agent",
@@ -248,6 +249,14 @@ def _switch(config: dict[str, Any], cls: type, bindings: dict[str, Any]) -> type
     return cls
 
 
+def turn_off_goal_conditioning(config: dict[str, Any]) -> None:
+    """Nothing: agents of this version have goals only as observations. Kept for old scripts."""
+    amago_warning(
+        "turn_off_goal_conditioning() can be deleted: goals are ordinary observations now.",
+        category=DeprecationWarning,
+    )
+
+
 def use_config(
     custom_params: dict[str, Any],
     gin_configs: Iterable[str] | None = None,
@@ -336,8 +345,9 @@ def create_experiment_from_cli(
 def make_experiment_learn_only(experiment: E) -> E:
     """Change an experiment that has not started into the learner of a pair; returns it.
 
-    It never collects nor evaluates, and publishes its weights every epoch.
+    It never collects nor evaluates, waits for data, and publishes its weights every epoch.
     """
+    experiment.role = "learn"
     experiment.start_collecting_at_epoch = float("inf")
     experiment.train_timesteps_per_epoch = 0
     experiment.val_timesteps_per_epoch = 0
@@ -352,8 +362,10 @@ def make_experiment_collect_only(experiment: E) -> E:
     """Change an experiment that has not started into a collector; returns it.
 
     It never learns, fetches the latest weights every epoch, deletes no file of the buffer, and goes
-    on until it is stopped. Collectors can be added at any time.
+    on until it is stopped, or has been without a learner for long. Collectors can be added at any
+    time, also several with the same seed.
     """
+    experiment.role = "collect"
     experiment.start_learning_at_epoch = float("inf")
     experiment.train_batches_per_epoch = 0
     experiment.ckpt_interval = None
@@ -367,6 +379,8 @@ def make_experiment_collect_only(experiment: E) -> E:
 
 def switch_async_mode(experiment: E, mode: str) -> E:
     """Leave the experiment whole ("both"), or change it into a learner or a collector.
+
+    Its attribute `role` says which it is.
 
     Raises:
         ConfigError: another mode. The aliases of `--mode` are accepted.

@@ -291,6 +291,7 @@ def settings(**fields):
 
 def test_a_learner_never_collects_and_publishes():
     experiment = cli_utils.switch_async_mode(settings(), "learn")
+    assert experiment.role == "learn"
     assert experiment.start_collecting_at_epoch == float("inf")
     assert experiment.train_timesteps_per_epoch == 0
     assert experiment.val_timesteps_per_epoch == 0
@@ -302,6 +303,7 @@ def test_a_learner_never_collects_and_publishes():
 
 def test_a_collector_never_learns_and_fetches():
     experiment = cli_utils.switch_async_mode(settings(), "collect")
+    assert experiment.role == "collect"
     assert experiment.start_learning_at_epoch == float("inf")
     assert experiment.train_batches_per_epoch == 0
     assert experiment.ckpt_interval is None

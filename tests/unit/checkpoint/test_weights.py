@@ -1,5 +1,6 @@
 """Policy weights: plain, replaced in one step, and never code."""
 
+import contextlib
 import errno
 import os
 import pickle
@@ -11,11 +12,14 @@ import torch
 from torch import nn
 
 from amago.checkpoint.weights import (
+    LatestWeights,
+    Published,
     fetch_latest,
     latest_path,
     load_policy,
     policy_path,
     publish_latest,
+    read_published,
     save_policy,
     saved_epochs,
 )
@@ -47,7 +51,82 @@ def test_the_latest_weights_are_the_ones_published_last(tmp_path: Path):
     publish_latest(tmp_path, weights(1.0))
     publish_latest(tmp_path, weights(2.0))
     assert fetch_latest(tmp_path)["net.weight"][0, 0] == 2.0
-    assert [p.name for p in latest_path(tmp_path).parent.iterdir()] == ["policy.pt"]
+    names = sorted(p.name for p in latest_path(tmp_path).parent.iterdir())
+    assert names == ["policy.pt", "published.json"]
+
+
+def test_versions_increase_also_for_a_learner_that_was_started_again(tmp_path: Path):
+    assert read_published(tmp_path) is None
+    publish_latest(tmp_path, weights(1.0))
+    publish_latest(tmp_path, weights(2.0), epoch=4, gradient_steps=50, frames={"maze": 7})
+    assert read_published(tmp_path) == Published(
+        version=2, epoch=4, gradient_steps=50, frames={"maze": 7}
+    )
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "7", '{"version": 3}', '{"version": "3", "epoch": 0}']
+)
+def test_a_note_that_cannot_be_read_is_no_note(tmp_path: Path, content: str):
+    publish_latest(tmp_path, weights(1.0))
+    latest_path(tmp_path).with_name("published.json").write_text(content)
+    assert read_published(tmp_path) is None
+    assert fetch_latest(tmp_path)["net.weight"][0, 0] == 1.0
+
+
+def test_each_publication_is_fetched_once(tmp_path: Path):
+    latest = LatestWeights(tmp_path)
+    for version in (1, 2):
+        publish_latest(tmp_path, weights(float(version)))
+        fetched = latest.fetch_if_new()
+        assert fetched is not None
+        assert fetched["net.weight"][0, 0] == latest.version == version
+        assert latest.fetch_if_new() is None
+
+
+def test_weights_of_a_learner_that_says_no_version_are_fetched_once_too(tmp_path: Path):
+    latest = LatestWeights(tmp_path)
+    for value in (1.0, 2.0):
+        save_policy(latest_path(tmp_path), weights(value))
+        fetched = latest.fetch_if_new()
+        assert fetched is not None
+        assert fetched["net.weight"][0, 0] == value
+        assert latest.fetch_if_new() is None
+    assert latest.version == 0
+
+
+def test_weights_that_could_not_be_read_are_tried_again(tmp_path: Path):
+    latest = LatestWeights(tmp_path)
+    publish_latest(tmp_path, weights(1.0))
+    whole = latest_path(tmp_path).read_bytes()
+    latest_path(tmp_path).write_bytes(whole[:-9])
+    for _ in range(2):
+        with pytest.raises(CheckpointError):
+            latest.fetch_if_new()
+    latest_path(tmp_path).write_bytes(whole)
+    assert latest.fetch_if_new() is not None
+
+
+def test_killed_while_publishing_the_weights_are_never_older_than_they_say(
+    tmp_path: Path, disk: Any
+):
+    disk.work()
+    publish_latest(tmp_path / "0", weights(1.0))
+    publish_latest(tmp_path / "0", weights(2.0))
+    for operation in range(1, disk.count + 1):
+        folder = tmp_path / str(operation)
+        disk.work()
+        publish_latest(folder, weights(1.0))
+        disk.kill_at(operation)
+        with contextlib.suppress(KeyboardInterrupt):
+            publish_latest(folder, weights(2.0))
+        disk.work()
+        latest = LatestWeights(folder)
+        fetched = latest.fetch_if_new()
+        assert fetched is not None
+        assert fetched["net.weight"][0, 0] >= latest.version >= 1
+        publish_latest(folder, weights(3.0))
+        assert latest.fetch_if_new() is not None
 
 
 def test_nothing_published_yet_is_reported(tmp_path: Path):
