@@ -9,7 +9,7 @@ from amago.core.errors import ConfigError
 from amago.core.names import nearest
 
 if TYPE_CHECKING:
-    from amago.experiment.experiment import Experiment
+    from amago.experiment.parts import Parts
 
 _CHOICES = {
     "env_mode": ("async", "sync", "already_vectorized"),
@@ -17,6 +17,8 @@ _CHOICES = {
     "padded_sampling": ("none", "left", "right", "both", "center"),
     "mixed_precision": ("no", "fp16", "bf16"),
     "async_env_mp_context": (None, "fork", "forkserver", "spawn"),
+    "bad_env_values": ("error", "drop", "clamp"),
+    "fifo_fsync": ("none", "epoch", "always"),
 }
 _AT_LEAST = {
     "max_seq_len": 1,
@@ -30,10 +32,12 @@ _AT_LEAST = {
     "train_batches_per_epoch": 0,
     "dloader_workers": 0,
     "lr_warmup_steps": 0,
+    "max_env_failures": 1,
+    "max_bad_updates": 1,
 }
 
 
-def check_settings(experiment: Experiment) -> None:
+def check_settings(experiment: Parts) -> None:
     """Raise one `ConfigError` that names every setting that cannot work."""
     problems = [*_wrong_choices(experiment), *_too_small(experiment), *_contradictions(experiment)]
     if problems:
@@ -43,7 +47,7 @@ def check_settings(experiment: Experiment) -> None:
         )
 
 
-def _wrong_choices(experiment: Experiment) -> Iterator[str]:
+def _wrong_choices(experiment: Parts) -> Iterator[str]:
     for field, choices in _CHOICES.items():
         value = getattr(experiment, field)
         if value not in choices:
@@ -51,14 +55,14 @@ def _wrong_choices(experiment: Experiment) -> Iterator[str]:
             yield f"{field} is {value!r}, not one of {', '.join(map(repr, choices))}{hint}"
 
 
-def _too_small(experiment: Experiment) -> Iterator[str]:
+def _too_small(experiment: Parts) -> Iterator[str]:
     for field, lowest in _AT_LEAST.items():
         value = getattr(experiment, field)
         if not isinstance(value, int) or value < lowest:
             yield f"{field} is {value!r}; it must be a whole number of at least {lowest}."
 
 
-def _contradictions(experiment: Experiment) -> Iterator[str]:
+def _contradictions(experiment: Parts) -> Iterator[str]:
     if experiment.traj_save_len < experiment.max_seq_len:
         yield (
             f"traj_save_len ({experiment.traj_save_len}) is shorter than max_seq_len "
@@ -70,5 +74,11 @@ def _contradictions(experiment: Experiment) -> Iterator[str]:
             f"learning_rate ({experiment.learning_rate}) must not be negative and grad_clip "
             f"({experiment.grad_clip}) must be positive."
         )
+    if experiment.env_timeout_s <= 0:
+        yield f"env_timeout_s is {experiment.env_timeout_s}; it must be positive."
+    for field in ("ckpt_keep_last", "ckpt_keep_every"):
+        value = getattr(experiment, field)
+        if value is not None and value < 1:
+            yield f"{field} is {value}; it must be at least 1, or None."
     if not experiment.run_name or "\0" in experiment.run_name or "/" in experiment.run_name:
         yield f"run_name is {experiment.run_name!r}; a folder's name is not empty and holds no '/'."

@@ -9,16 +9,17 @@ from amago.core.errors import amago_warning
 from amago.core.rng import derive_seed
 from amago.envs.exploration import ExplorationWrapper
 from amago.envs.pool import make_pool
+from amago.envs.pool.supervision import Supervision
 from amago.experiment.settings import EnvFactories
 from amago.rollout.recorded import RecordedEnvs
 from amago.rollout.recorder import Recorder
 
 if TYPE_CHECKING:
-    from amago.experiment.experiment import Experiment
+    from amago.experiment.assembly import Assembly
 
 
 def make_envs(
-    experiment: Experiment,
+    experiment: Assembly,
     factories: EnvFactories,
     role: str,
     exploration: type[ExplorationWrapper] | None = None,
@@ -35,22 +36,33 @@ def make_envs(
         _one_factory_per_actor(experiment, factories),
         mode=experiment.env_mode,
         exploration_type=exploration,
-        seed=experiment.run_seed,
+        seed=experiment.link.seed,
         mp_context=experiment.async_env_mp_context,
         role=f"{role}-rank{rank}" if rank else role,
+        supervision=Supervision(
+            step_timeout_s=experiment.env_timeout_s,
+            max_failures=experiment.max_env_failures,
+            bad_values=experiment.bad_env_values,
+        ),
+        replayable=role == "train",
     )
     recorder = Recorder(
         num_envs=pool.num_envs,
         save_to=save_to,
         save_every=_file_lengths(experiment),
         save_as=experiment.save_trajs_as,
-        seed=derive_seed(experiment.run_seed, role, "recorder", rank),
+        seed=recorder_seed(experiment.link.seed, role, rank),
     )
     return RecordedEnvs(pool, recorder, explores=exploration is not None)
 
 
+def recorder_seed(seed: int, role: str, rank: int) -> int:
+    """The seed of a recorder; what the names of its files carry follows from it."""
+    return derive_seed(seed, role, "recorder", rank)
+
+
 def _one_factory_per_actor(
-    experiment: Experiment, factories: EnvFactories
+    experiment: Assembly, factories: EnvFactories
 ) -> list[Callable[[], Any]]:
     if experiment.env_mode == "already_vectorized":
         return [factories] if callable(factories) else list(factories)
@@ -65,7 +77,7 @@ def _one_factory_per_actor(
     return factories
 
 
-def _file_lengths(experiment: Experiment) -> tuple[int, int]:
+def _file_lengths(experiment: Assembly) -> tuple[int, int]:
     """Limits between which the length of each stored file is drawn, in transitions."""
     length = int(experiment.traj_save_len)
     if not experiment.stagger_traj_file_lengths or experiment.max_seq_len >= length:

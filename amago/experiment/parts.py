@@ -13,8 +13,8 @@ from amago.agent import BaseAgent
 from amago.experiment.settings import Settings
 from amago.tracking.console import Console
 from amago.training.distributed import Ranks
-from amago.training.rng import PhaseRandomness
-from amago.training.schedule import Schedule
+from amago.training.schedule import Role, Schedule
+from amago.training.stop import StopSignal
 
 
 class Parts(Settings):
@@ -22,9 +22,11 @@ class Parts(Settings):
 
     Attributes:
         policy_aclr: the agent behind the wrapper that distributes it.
+        role: this process's half of the run, if it is split: see `cli_utils.switch_async_mode`.
     """
 
     policy_aclr: Any
+    role: Role = "both"  # no field of the dataclass: not a setting, but which process this is
 
     @cached_property
     def ranks(self) -> Ranks:
@@ -39,25 +41,19 @@ class Parts(Settings):
         return self.ranks.broadcast(secrets.randbits(32)) if self.seed is None else self.seed
 
     @cached_property
-    def randomness(self) -> PhaseRandomness:
-        """One random stream for each phase, so that evaluating does not change training."""
-        return PhaseRandomness(self.run_seed, self.ranks.rank, self.DEVICE)
-
-    @cached_property
     def console(self) -> Console:
         """Where progress and results are printed, if `verbose`."""
         return Console(verbose=self.verbose and self.ranks.is_main)
 
+    @cached_property
+    def stop(self) -> StopSignal:
+        """Whether a signal has asked the run to save and leave."""
+        return StopSignal(self.ranks)
+
     @property
     def schedule(self) -> Schedule:
         """Which epoch evaluates, collects, learns, saves: follows the settings as they are now."""
-        return Schedule(
-            **{
-                field.name: getattr(self, field.name)
-                for field in fields(Schedule)
-                if field.name != "role"
-            }
-        )
+        return Schedule(**{field.name: getattr(self, field.name) for field in fields(Schedule)})
 
     @property
     def accelerator(self) -> Any:

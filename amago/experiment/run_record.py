@@ -6,8 +6,6 @@ Nothing is written until there is something to say: the first row of metrics, or
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,32 +13,33 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 import amago
-from amago.checkpoint.lock import LearnerLock
 from amago.core import config as gin_config
-from amago.core.errors import ConfigError
 from amago.tracking.base import FanOut, Tracker
 from amago.tracking.config_files import write_config, write_text
 from amago.tracking.forecast import Forecast, forecast, timestep_bytes
-from amago.tracking.reader import read_events, read_rows
 from amago.tracking.sections import is_axis
 from amago.tracking.store import LocalRecord
 from amago.tracking.system import SystemMonitor
 from amago.tracking.wandb_tracker import WandbTracker
 
 if TYPE_CHECKING:
-    from amago.experiment.experiment import Experiment
+    from amago.experiment.assembly import Assembly
 
 AVERAGE_RETURN = "Average Total Return (Across All Env Names)"
 FPS = "Env FPS (per_process)"
 
 
 class RunRecord:
-    """The trackers of a run, opened at the first row. Made and owned by the experiment's rank 0."""
+    """The trackers of a run, opened at the first row. Made and owned by the experiment's rank 0.
 
-    def __init__(self, experiment: Experiment) -> None:
+    A collector keeps a record of its own in the run's folder; the settings are the learner's.
+    """
+
+    def __init__(self, experiment: Assembly) -> None:
         self._experiment = experiment
         self.local = LocalRecord(
             experiment.run_dir,
+            writer=experiment.link.writer,
             facts={"seed": experiment.run_seed},
             warn=experiment.console.warn,
         )
@@ -48,25 +47,27 @@ class RunRecord:
         self._trackers: FanOut | None = None
 
     def open(self) -> None:
-        """Write the settings and begin; does nothing when that is done."""
+        """Write the settings and begin a session; does nothing when that is done."""
         if self._trackers is None:
             experiment = self._experiment
             settings = describe(experiment)
-            gin_text = gin_config.operative_text()
-            write_config(experiment.run_dir, settings, gin_text)
-            write_text(Path(experiment.ckpt_dir) / "config.txt", gin_text)
+            if experiment.role != "collect":
+                gin_text = gin_config.operative_text()
+                write_config(experiment.run_dir, settings, gin_text)
+                write_text(Path(experiment.ckpt_dir) / "config.txt", gin_text)
             trackers: list[Tracker] = [self.local]
             if experiment.log_to_wandb:
                 trackers.append(_wandb(experiment))
             self._trackers = FanOut(trackers, warn=experiment.console.warn)
             self._trackers.config(settings)
+        self.local.begin()
 
     def log(self, row: dict[str, Any]) -> None:
         """Record one row."""
         self.open()
         assert self._trackers is not None
         self._trackers.log(row)
-        if self._system.is_due():
+        if self._experiment.role != "collect" and self._system.is_due():
             axes = {name: value for name, value in row.items() if is_axis(name)}
             sample = {f"System/{name}": value for name, value in self._system.sample().items()}
             self._trackers.log(axes | sample)
@@ -77,10 +78,12 @@ class RunRecord:
             self._trackers.finish(status)
 
 
-def _wandb(experiment: Experiment) -> WandbTracker:
+def _wandb(experiment: Assembly) -> WandbTracker:
+    is_collector = experiment.role == "collect"  # it is a run of its own on W&B, in the same group
+    writer = experiment.link.writer
     return WandbTracker(
-        run_name=experiment.run_name,
-        run_dir=experiment.run_dir,
+        run_name=f"{experiment.run_name}-{writer}" if is_collector else experiment.run_name,
+        run_dir=experiment.link.folder,
         project=experiment.wandb_project,
         entity=experiment.wandb_entity,
         group=experiment.wandb_group_name,
@@ -90,13 +93,13 @@ def _wandb(experiment: Experiment) -> WandbTracker:
     )
 
 
-def _collects(experiment: Experiment) -> bool:
+def _collects(experiment: Assembly) -> bool:
     """Whether frames will advance at all: an offline run has its points over gradient steps."""
     epochs_to_collect = experiment.epochs - experiment.start_collecting_at_epoch
     return experiment.train_timesteps_per_epoch > 0 and epochs_to_collect > 0
 
 
-def describe(experiment: Experiment) -> dict[str, Any]:
+def describe(experiment: Assembly) -> dict[str, Any]:
     """Every setting of the run, as it was resolved."""
     trained, total = _parameter_counts(experiment)
     return {
@@ -119,45 +122,10 @@ def describe(experiment: Experiment) -> dict[str, Any]:
     }
 
 
-# -------------------------------------------------------------------------------- the session
-
-
-@contextlib.contextmanager
-def session(experiment: Experiment) -> Iterator[None]:
-    """Around `learn`: one live learner in a run folder, and a record that says how it ended.
-
-    Raises:
-        ConfigError: the run has already finished, and was not loaded to go on.
-    """
-    learns = experiment.train_batches_per_epoch > 0 and experiment.ranks.is_main
-    if learns and experiment.epoch == 0 and experiment.grad_update_counter == 0:
-        _refuse_finished(experiment)
-    with LearnerLock(experiment.run_dir) if learns else contextlib.nullcontext():
-        if experiment.ranks.is_main:
-            experiment.record.open()
-        yield
-
-
-def _refuse_finished(experiment: Experiment) -> None:
-    events = [e for e in read_events(experiment.run_dir) if e["writer"] == "learner"]
-    if not events or events[-1].get("status") != "finished":
-        return
-    trained_steps = max(
-        (row.axes.get("gradient_steps", 0) for row in read_rows(experiment.run_dir)), default=0
-    )
-    if trained_steps > 0:
-        raise ConfigError(
-            f"the run '{experiment.run_name}' in {experiment.ckpt_base_dir} has already finished "
-            f"({trained_steps} gradient steps). To go on with it, raise `epochs` and call "
-            f"experiment.load_checkpoint(epoch) before experiment.learn(); to start afresh, "
-            f"choose another run_name or remove {experiment.run_dir}."
-        )
-
-
 # --------------------------------------------------------------------------------- the summary
 
 
-def summary(experiment: Experiment, env_summary: str) -> tuple[str, dict[str, Any]]:
+def summary(experiment: Assembly, env_summary: str) -> tuple[str, dict[str, Any]]:
     """Title and facts of the start-up summary."""
     policy = experiment.policy
     trained, _ = _parameter_counts(experiment)
@@ -188,12 +156,12 @@ def _loss_weights(policy: Any) -> str:
     return ", ".join(f"{name} {value:g}" for name, value in weights.items() if value is not None)
 
 
-def _parameter_counts(experiment: Experiment) -> tuple[int, int]:
+def _parameter_counts(experiment: Assembly) -> tuple[int, int]:
     trained = sum(p.numel() for p in experiment.policy.trainable_params)
     return trained, sum(p.numel() for p in experiment.policy.parameters())
 
 
-def _forecast(experiment: Experiment) -> Forecast:
+def _forecast(experiment: Assembly) -> Forecast:
     trained, total = _parameter_counts(experiment)
     known_length = experiment.traj_save_len < 10**9
     spaces: Any = experiment.rl2_space

@@ -63,6 +63,19 @@ class Settings:
         learning_rate, lr_warmup_steps, grad_clip, l2_coeff: AdamW after a linear warm-up, global
             norm of the clipped gradient, weight decay.
         mixed_precision: "no", "bf16" or "fp16".
+        env_timeout_s: seconds a step of a worker's environments may take before the worker is
+            replaced.
+        max_env_failures: faults of one environment, without a finished episode between them, that
+            end the run.
+        bad_env_values: what to do about NaN, infinity or a wrong shape from an environment: "error"
+            ends the run, "drop" gives up the episode, "clamp" replaces what is not finite.
+        max_bad_updates: gradients in a row that are not finite, each of them skipped, that end the
+            run.
+        ckpt_keep_last: how many of the newest training states to keep, besides the best one; None
+            keeps all. Weights files are always kept.
+        ckpt_keep_every: also keep the states whose epoch is a multiple of this.
+        fifo_fsync: when trajectory files are flushed to the disk, so that a power cut cannot lose
+            them: "none", "epoch" (before a checkpoint that knows them) or "always".
     """
 
     run_name: str
@@ -121,3 +134,12 @@ class Settings:
     grad_clip: float = 1.0
     l2_coeff: float = 1e-3
     mixed_precision: str = "no"
+
+    # what happens when something fails
+    env_timeout_s: float = 600.0
+    max_env_failures: int = 3
+    bad_env_values: str = "error"
+    max_bad_updates: int = 10
+    ckpt_keep_last: int | None = None
+    ckpt_keep_every: int | None = None
+    fifo_fsync: str = "epoch"

@@ -96,10 +96,14 @@ class LocalRecord:
         """Keep every setting of the run for the `session` line."""
         self._config = recordable(config)
 
-    def log(self, row: Mapping[str, Any]) -> None:
-        """Record one row; returns before it is on the disk."""
+    def begin(self) -> None:
+        """Write the session line, if that is not done: before the first row there is a run to see."""
         if self._generation is None:
             self._open_session()
+
+    def log(self, row: Mapping[str, Any]) -> None:
+        """Record one row; returns before it is on the disk."""
+        self.begin()
         axes, data = {}, {}
         for name, value in plain_row(row).items():
             (axes if is_axis(name) else data)[name] = value

@@ -132,7 +132,7 @@ def test_a_resumed_run_goes_on_after_the_saved_epoch(make_tiny):
     second = started(make_tiny, epochs=3)
     second.load_checkpoint(1)
     assert_equal(weights_of(first), weights_of(second))
-    assert (second.epoch, second.grad_update_counter) == (2, 6)
+    assert (second.epoch, second.cursor.phase, second.grad_update_counter) == (1, "publish", 6)
     steps = [state["global_step"] for state in second.train_envs.exploration_state()]
     assert steps == [2 * 40] * 3
     second.learn()

@@ -1,0 +1,73 @@
+"""Around `learn`: one live learner in a run folder, signals, and how the record says it ended."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from amago.checkpoint.lock import LearnerLock
+from amago.core.errors import ConfigError
+from amago.experiment import state
+from amago.experiment.space import store_trajectories
+from amago.tracking.reader import read_events, read_rows
+from amago.training.stop import EXIT_RESUME, StopRequested
+
+if TYPE_CHECKING:
+    from amago.experiment.experiment import Experiment
+
+
+@contextlib.contextmanager
+def session(experiment: Experiment) -> Iterator[None]:
+    """What `learn` happens in.
+
+    Raises:
+        ConfigError: another learner lives in the folder, or the run has finished and was not loaded
+            to go on.
+        SystemExit: a signal asked the run to stop. It has saved its state; the code is
+            `EXIT_RESUME`.
+    """
+    learns = experiment.role != "collect" and experiment.train_batches_per_epoch > 0
+    owns_the_run = learns and experiment.ranks.is_main
+    if owns_the_run and experiment.epoch == 0 and experiment.grad_update_counter == 0:
+        _refuse_finished(experiment)
+    with LearnerLock(experiment.run_dir) if owns_the_run else contextlib.nullcontext():
+        experiment.dataset.on_learning_begins(experiment)
+        if experiment.ranks.is_main:
+            experiment.record.open()
+        try:
+            with experiment.stop.listening():
+                yield
+        except StopRequested:
+            _leave(experiment, saves=learns)
+
+
+def _leave(experiment: Experiment, saves: bool) -> None:
+    """Save what a stopped process must not lose. An abandoned collector just ends."""
+    if saves:
+        state.save(experiment, state.stopped_folder(experiment))
+        experiment.console.line(
+            "Stopped by a signal; everything is saved. To go on: the same script, with "
+            "experiment.resume() between start() and learn()."
+        )
+    else:
+        store_trajectories(experiment)
+    if experiment.stop.is_agreed:
+        experiment.record.finish("stopped")
+        raise SystemExit(EXIT_RESUME)
+
+
+def _refuse_finished(experiment: Experiment) -> None:
+    events = [e for e in read_events(experiment.run_dir) if e["writer"] == "learner"]
+    if not events or events[-1].get("status") != "finished":
+        return
+    trained_steps = max(
+        (row.axes.get("gradient_steps", 0) for row in read_rows(experiment.run_dir)), default=0
+    )
+    if trained_steps > 0:
+        raise ConfigError(
+            f"the run '{experiment.run_name}' in {experiment.ckpt_base_dir} has already finished "
+            f"({trained_steps} gradient steps). To go on with it, raise `epochs` and call "
+            f"experiment.load_checkpoint(epoch) before experiment.learn(); to start afresh, "
+            f"choose another run_name or remove {experiment.run_dir}."
+        )
