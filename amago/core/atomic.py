@@ -1,6 +1,7 @@
 """Files that appear whole or not at all: written under another name, then renamed."""
 
 import contextlib
+import errno
 import os
 import re
 import secrets
@@ -13,8 +14,15 @@ _IOV_MAX = 512  # pieces per system call; POSIX allows a limit of 1024
 def write_whole(path: str, pieces: Iterable[bytes | memoryview], fsync: bool = False) -> int:
     """Write `pieces` to a new file in the same directory, then rename it to `path`.
 
+    Args:
+        fsync: also survive a power cut.
+
     Returns:
         The size in bytes.
+
+    Raises:
+        OSError: what stood under `path` still does, and nothing else is left behind. Only when
+            the directory cannot be synced at the end has `path` been replaced.
     """
     directory = os.path.dirname(path) or "."
     temporary = os.path.join(directory, _temporary_name())
@@ -32,7 +40,7 @@ def write_whole(path: str, pieces: Iterable[bytes | memoryview], fsync: bool = F
             os.unlink(temporary)
         raise
     if fsync:
-        _sync_directory(directory)
+        sync(directory)
     return size
 
 
@@ -41,6 +49,8 @@ def _write_all(descriptor: int, pieces: Iterable[bytes | memoryview]) -> int:
     total = sum(len(piece) for piece in left)
     while left:
         written = os.writev(descriptor, left[:_IOV_MAX])
+        if written == 0:  # never for a file, by POSIX; but a loop that waits for it never ends
+            raise OSError(errno.EIO, "the disk took none of the bytes")
         while left and written >= len(left[0]):
             written -= len(left.pop(0))
         if written:
@@ -48,8 +58,14 @@ def _write_all(descriptor: int, pieces: Iterable[bytes | memoryview]) -> int:
     return total
 
 
-def _sync_directory(directory: str) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
+def sync(path: str) -> None:
+    """Make the contents of a file, or the names in a directory, survive a power cut.
+
+    Raises:
+        OSError: a file's contents may be lost already: after a failure the system forgets what it
+            did not write, and a second attempt would succeed without having written it.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -1,6 +1,8 @@
 """Errors and warnings a user may meet: what was wrong, what was there, what to do."""
 
 import warnings
+from collections.abc import Mapping
+from typing import Any
 
 
 class AmagoError(Exception):
@@ -31,6 +33,24 @@ class EnvError(AmagoError, RuntimeError):
 
 class CheckpointError(AmagoError, RuntimeError):
     """A checkpoint that is missing, incomplete, or does not fit this run."""
+
+
+class StorageError(AmagoError, OSError):
+    """The disk is full, or cannot be written to."""
+
+
+class DivergedError(AmagoError, RuntimeError):
+    """Too many updates in a row had a gradient that is not finite.
+
+    Attributes:
+        batch: what the last of them was to learn from.
+        metrics: of that update, by name.
+    """
+
+    def __init__(self, message: str, batch: Any, metrics: Mapping[str, Any]) -> None:
+        super().__init__(message)
+        self.batch = batch
+        self.metrics = metrics
 
 
 class AmagoWarning(UserWarning):

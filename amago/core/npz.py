@@ -3,56 +3,59 @@
 The writer lays members out uncompressed, each array at a multiple of 64 bytes, in a file that
 appears by rename when it is complete; `numpy.load` opens it. The reader parses where the members
 lie once (`read_table`, which also checks the checksums) and then reads single rows in place
-(`read_rows`), without touching the rest of the file.
+(`read_rows`), without touching the rest of the file. Compressed and column-major members cannot be
+read in pieces: `load_npz` reads the whole file.
 
-Everything that is wrong with a file raises `TrajectoryError`. Compressed members cannot be read
-in pieces: `load_npz` inflates them, up to a limit.
+A file is untrusted input. Everything that is wrong with one raises `TrajectoryError`, and nothing
+is allocated by a number that was not compared with the size of the file, or with `max_bytes`.
+Nothing is mapped: a file that is cut while it is read is an error, not a SIGBUS.
 """
 
+import errno
 import io
 import os
 import re
+import stat
 import struct
-import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
-from pathlib import Path
 
 import numpy as np
 
 from amago.core.atomic import write_whole
 from amago.core.errors import TrajectoryError
+from amago.core.zip_members import (
+    CENTRAL,
+    CENTRAL_MAGIC,
+    END,
+    END_MAGIC,
+    LOCAL,
+    LOCAL_MAGIC,
+    STORED,
+    UTF8_NAMES,
+    Entry,
+    locate,
+    read_bytes,
+    unpacked,
+)
 
-_LOCAL = struct.Struct("<4s5H3I2H")
-_CENTRAL = struct.Struct("<4s6H3I5H2I")
-_END = struct.Struct("<4s4H2IH")
-_LOCAL_MAGIC, _CENTRAL_MAGIC, _END_MAGIC = b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06"
 _ALIGN = 64
 _PADDING_ID = 0xD935  # the id zip tools use for alignment in the extra field
-_UTF8_NAMES = 0x800
-_HARMLESS_FLAGS = _UTF8_NAMES | 0x8  # 0x8: sizes are repeated behind the data
 _JAN_1_1980 = 0x21
-_IN_64_BIT = 0xFFFFFFFF  # stands for a number that did not fit, in a 64-bit zip
-_MAX_PLAIN_BYTES = 2**32 - 2**24  # beyond this a zip needs 64-bit records: left to numpy
+
+MAX_BYTES = 2**32 - 2**24
+"""Bytes of a file. Beyond this a zip needs 64-bit records, which are not read."""
+MAX_UNPACKED = 1 << 30
+"""Bytes of a file that has to be read whole."""
 
 _NPY_MAGIC = b"\x93NUMPY"
 _NPY_HEADER = re.compile(
-    rb"\{'descr': '([<|][biuf]\d{1,2})', 'fortran_order': (True|False), "
-    rb"'shape': \(((?:\d{1,15}, ?)*(?:\d{1,15})?,?)\), \} *\n"
+    rb"\{'descr': '([<|](?:b1|[iu][1248]|f[248]))', 'fortran_order': (True|False), "
+    rb"'shape': \(((?:\d{1,15}, ?){0,31}(?:\d{1,15})?,?)\), \} *\n"
 )
-_WHAT_ZIPFILE_RAISES = (
-    zipfile.BadZipFile,
-    zlib.error,
-    struct.error,
-    EOFError,
-    LookupError,
-    NotImplementedError,
-    OverflowError,
-    RuntimeError,
-    ValueError,
-)
+_NO_FILE = (errno.ELOOP, errno.ENXIO)  # a circle of links; a socket
 _CHUNK = 1 << 20
 _HEAD = 4096
 
@@ -66,18 +69,36 @@ def write_npz(
     """Write `arrays` to `path`, which appears whole or not at all. Returns its size in bytes.
 
     Args:
+        compressed: for files up to `MAX_UNPACKED`; larger ones could not be read in pieces.
         fsync: also survive a power cut, at about ten times the cost.
 
     Raises:
+        TrajectoryError: they are too large for one file.
+        TypeError: an array is not of booleans, integers or floats.
         OSError: nothing is left behind.
     """
-    plain = sum(array.nbytes for array in arrays.values()) < _MAX_PLAIN_BYTES
-    if plain and not compressed:
+    arrays = {key: _storable(key, array) for key, array in arrays.items()}
+    size = sum(array.nbytes for array in arrays.values())
+    if size > MAX_BYTES:
+        raise TrajectoryError(
+            f"a trajectory of {size / 2**30:.1f} GiB does not fit into one file "
+            f"({MAX_BYTES / 2**30:.0f} GiB): limit its number of timesteps"
+        )
+    if not compressed or size > MAX_UNPACKED:
         return write_whole(path, encode(arrays), fsync)
     buffer = io.BytesIO()
-    save: Callable[..., None] = np.savez_compressed if compressed else np.savez
-    save(buffer, **arrays)
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
     return write_whole(path, [buffer.getbuffer()], fsync)
+
+
+def _storable(key: str, array: np.ndarray) -> np.ndarray:
+    """`array`, little-endian, if it is something that is read back."""
+    if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
+        raise TypeError(
+            f"'{key}' is {array.dtype}: only booleans, integers and floats of at most 64 bits can "
+            "be stored (Python objects would have to be pickled)"
+        )
+    return array.astype(array.dtype.newbyteorder("<"), copy=False)
 
 
 def encode(arrays: Mapping[str, np.ndarray]) -> list[bytes | memoryview]:
@@ -91,21 +112,19 @@ def encode(arrays: Mapping[str, np.ndarray]) -> list[bytes | memoryview]:
         body = array.reshape(-1).view(np.uint8).data
         name = f"{key}.npy".encode()
         crc, size = zlib.crc32(body, zlib.crc32(head)), len(head) + len(body)
-        common = (20, _UTF8_NAMES, 0, 0, _JAN_1_1980, crc, size, size, len(name))
-        extra = _padding(position + _LOCAL.size + len(name))
-        local = _LOCAL.pack(_LOCAL_MAGIC, *common, len(extra)) + name + extra
-        directory.append(_CENTRAL.pack(_CENTRAL_MAGIC, 20, *common, 0, 0, 0, 0, 0, position) + name)
+        common = (20, UTF8_NAMES, 0, 0, _JAN_1_1980, crc, size, size, len(name))
+        extra = _padding(position + LOCAL.size + len(name))
+        local = LOCAL.pack(LOCAL_MAGIC, *common, len(extra)) + name + extra
+        directory.append(CENTRAL.pack(CENTRAL_MAGIC, 20, *common, 0, 0, 0, 0, 0, position) + name)
         pieces += [local, head, body]
         position += len(local) + size
     listing = b"".join(directory)
     count = len(directory)
-    end = _END.pack(_END_MAGIC, 0, 0, count, count, len(listing), position, 0)
+    end = END.pack(END_MAGIC, 0, 0, count, count, len(listing), position, 0)
     return [*pieces, listing + end]
 
 
 def _npy_header(array: np.ndarray) -> bytes:
-    if array.dtype.hasobject:
-        raise TypeError("arrays of Python objects cannot be stored: they would have to be pickled")
     buffer = io.BytesIO()
     np.lib.format.write_array_header_1_0(
         buffer,
@@ -137,7 +156,7 @@ class MemberTable:
     """What a file holds.
 
     Attributes:
-        members: by key. None: they cannot be read in place (compressed, column-major, 64-bit).
+        members: by key. None: they cannot be read in place (compressed or column-major).
         identity: changes when the file is replaced or written to.
     """
 
@@ -145,10 +164,32 @@ class MemberTable:
     identity: tuple[int, ...]
 
 
+def open_file(path: str) -> int:
+    """A descriptor to read from.
+
+    Raises:
+        TrajectoryError: what is there cannot be a file.
+        OSError: it cannot be opened.
+    """
+    try:
+        # Opening a pipe would wait for its writer.
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno in _NO_FILE:
+            raise TrajectoryError(f"is no file: {error.strerror}") from error
+        raise
+
+
 def identity_of(descriptor: int) -> tuple[int, ...]:
-    """Inode, size and time of change of an open file."""
-    stat = os.fstat(descriptor)
-    return stat.st_ino, stat.st_size, stat.st_mtime_ns
+    """Inode, size and times of change of an open file.
+
+    Raises:
+        TrajectoryError: it is a directory, a pipe or a device.
+    """
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode):
+        raise TrajectoryError("is no file, but a directory, a pipe or a device")
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def read_table(descriptor: int) -> MemberTable:
@@ -158,116 +199,27 @@ def read_table(descriptor: int) -> MemberTable:
         TrajectoryError: the file is truncated, altered, or no `.npz`.
     """
     identity = identity_of(descriptor)
-    entries, end = _read_directory(descriptor, size=identity[1])
     members: dict[str, Member] = {}
-    free_from = 0
-    for entry in entries:
-        if entry.is_foreign:
+    for entry, at in locate(descriptor, size=identity[1]):
+        if entry.method != STORED:
             return MemberTable(None, identity)
-        if entry.offset < free_from or entry.offset + _LOCAL.size + entry.size > end:
-            raise TrajectoryError("members of the file overlap, or lie outside of it")
-        member = _read_member(descriptor, entry, end)
-        if member is None:
+        head = _check_stored(descriptor, entry, at)
+        dtype, is_fortran, shape, length = _parse_npy(head, entry.size)
+        if is_fortran:
             return MemberTable(None, identity)
-        free_from = entry.offset + _LOCAL.size + entry.size
-        members[entry.key] = member
+        members[entry.key] = Member(at + length, dtype, shape)
     return MemberTable(members, identity)
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """One line of a zip's central directory."""
-
-    name: bytes
-    crc: int
-    size: int
-    offset: int
-    is_foreign: bool
-
-    @property
-    def key(self) -> str:
-        return self.name[:-4].decode()
-
-
-def _read_directory(descriptor: int, size: int) -> tuple[list[_Entry], int]:
-    """The central directory, and where it begins."""
-    tail_at = max(0, size - _HEAD)
-    tail = os.pread(descriptor, _HEAD, tail_at)
-    if len(tail) < _END.size:
-        raise TrajectoryError(f"the file has only {size} bytes: it was not written to the end")
-    magic, disk, start_disk, here, count, length, at, comment = _END.unpack_from(
-        tail, len(tail) - _END.size
-    )
-    if magic != _END_MAGIC or comment:
-        raise TrajectoryError("the file does not end like a zip: truncated, or no .npz")
-    if at == _IN_64_BIT:
-        return [_Entry(b"", 0, 0, 0, is_foreign=True)], size
-    if disk or start_disk or here != count or at + length != size - _END.size:
-        raise TrajectoryError("the file's directory is not where its end record says")
-    listing = tail[at - tail_at : -_END.size] if at >= tail_at else os.pread(descriptor, length, at)
-    entries: list[_Entry] = []
-    position = 0
-    for _ in range(count):
-        entry, position = _next_entry(listing, position)
-        entries.append(entry)
-    if position != len(listing) or len({entry.name for entry in entries}) != count:
-        raise TrajectoryError("the file's directory is damaged, or two members have the same name")
-    return entries, at
-
-
-def _next_entry(listing: bytes, position: int) -> tuple[_Entry, int]:
-    """The entry at `position`, and where the next one begins."""
-    if len(listing) - position < _CENTRAL.size:
-        raise TrajectoryError("the file's directory ends early")
-    fields = _CENTRAL.unpack_from(listing, position)
-    (magic, _, _, flags, method, _, _, crc, packed, size, name_length, extra_length) = fields[:12]
-    (comment_length, disk, _, _, offset) = fields[12:]
-    name_at = position + _CENTRAL.size
-    name = listing[name_at : name_at + name_length]
-    following = name_at + name_length + extra_length + comment_length
-    if magic != _CENTRAL_MAGIC or disk or comment_length or following > len(listing):
-        raise TrajectoryError("the file's directory is damaged")
-    if not re.fullmatch(rb"[^\x00]+\.npy", name) or flags & ~_HARMLESS_FLAGS or not _is_text(name):
-        raise TrajectoryError(f"the file has a member that is no array: {name!r}")
-    is_foreign = method != 0 or _IN_64_BIT in (packed, size, offset)
-    if not is_foreign and packed != size:
-        raise TrajectoryError(f"member {name!r} is stored plainly but has two sizes")
-    return _Entry(name, crc, size, offset, is_foreign), following
-
-
-def _is_text(name: bytes) -> bool:
-    try:
-        name.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _read_member(descriptor: int, entry: _Entry, end: int) -> Member | None:
-    """Check a member against its directory entry and checksum. None: it is column-major."""
-    head = os.pread(descriptor, _HEAD, entry.offset)
-    if len(head) < _LOCAL.size:
-        raise TrajectoryError(f"member '{entry.key}' is cut off")
-    fields = _LOCAL.unpack_from(head)
-    name_at, name_length, extra_length = _LOCAL.size, fields[9], fields[10]
-    name = head[name_at : name_at + name_length]
-    data_at = name_at + name_length + extra_length
-    if fields[0] != _LOCAL_MAGIC or fields[3] != 0 or name != entry.name:
-        raise TrajectoryError(f"member '{entry.key}' is not where the directory says")
-    if data_at > len(head) or entry.offset + data_at + entry.size > end:
-        raise TrajectoryError(f"member '{entry.key}' reaches outside of the file")
-    crc = zlib.crc32(head[data_at : data_at + entry.size])
-    position, stop = entry.offset + len(head), entry.offset + data_at + entry.size
-    while position < stop:
-        chunk = os.pread(descriptor, min(_CHUNK, stop - position), position)
-        if not chunk:
-            raise TrajectoryError(f"member '{entry.key}' is cut off")
+def _check_stored(descriptor: int, entry: Entry, at: int) -> bytes:
+    """Compare the data of an uncompressed member with its checksum. Returns how it begins."""
+    head, crc = b"", 0
+    for start in range(at, at + entry.size, _CHUNK):
+        chunk = read_bytes(descriptor, start, min(_CHUNK, at + entry.size - start))
+        head = head or chunk[:_HEAD]
         crc = zlib.crc32(chunk, crc)
-        position += len(chunk)
-    if crc != entry.crc:
-        raise TrajectoryError(f"member '{entry.key}' has changed since it was written (checksum)")
-    dtype, is_fortran, shape, length = _parse_npy(head[data_at : data_at + entry.size], entry.size)
-    return None if is_fortran else Member(entry.offset + data_at + length, dtype, shape)
+    entry.compare_checksum(crc)
+    return head
 
 
 def _parse_npy(head: bytes, size: int) -> tuple[str, bool, tuple[int, ...], int]:
@@ -281,11 +233,9 @@ def _parse_npy(head: bytes, size: int) -> tuple[str, bool, tuple[int, ...], int]
         raise TrajectoryError("a member is no plain array of booleans, integers or floats")
     dtype, order, dimensions = (part.decode() for part in match.groups())
     shape = tuple(int(d) for d in dimensions.replace(" ", "").split(",") if d)
-    try:
-        itemsize = np.dtype(dtype).itemsize
-    except TypeError as error:
-        raise TrajectoryError(f"a member has the unknown type {dtype}") from error
-    if length + prod(shape) * itemsize != size:
+    itemsize = np.dtype(dtype).itemsize
+    # An array without elements may still have dimensions that numpy cannot multiply.
+    if length + prod(shape) * itemsize != size or prod(d or 1 for d in shape) > MAX_BYTES:
         raise TrajectoryError(f"a member of shape {shape} and type {dtype} has {size} bytes")
     return dtype, order == "True", shape, length
 
@@ -314,39 +264,26 @@ def read_rows(descriptor: int, offset: int, start: int, out: np.ndarray) -> None
         done += count
 
 
-def load_npz(path: str, max_bytes: int = 4 << 30) -> dict[str, np.ndarray]:
+def load_npz(path: str, max_bytes: int = MAX_UNPACKED) -> dict[str, np.ndarray]:
     """Every array of a file, compressed or not.
 
     Args:
-        max_bytes: refuse a file that unpacks to more than this, and to more than it occupies.
+        max_bytes: refuse a file that unpacks to more than this, and to more than it occupies on
+            the disk.
 
     Raises:
         TrajectoryError: the file is too large, truncated, altered, or no `.npz` of plain arrays.
         OSError: it cannot be opened.
     """
-    with Path(path).open("rb") as file:
-        try:
-            _read_directory(file.fileno(), os.fstat(file.fileno()).st_size)
-            with zipfile.ZipFile(file) as archive:
-                return _unpack(archive, max(max_bytes, os.fstat(file.fileno()).st_size))
-        except TrajectoryError:
-            raise
-        except _WHAT_ZIPFILE_RAISES as error:
-            raise TrajectoryError(f"{path} is damaged: {error}") from error
-
-
-def _unpack(archive: zipfile.ZipFile, max_bytes: int) -> dict[str, np.ndarray]:
-    names = archive.namelist()
-    declared = sum(info.file_size for info in archive.infolist())
-    if declared > max_bytes:
-        raise TrajectoryError(f"the file unpacks to {declared} bytes; the limit is {max_bytes}")
-    return {_key_of(name): _array_of(archive.read(name)) for name in names}
-
-
-def _key_of(name: str) -> str:
-    if not name.endswith(".npy") or "\x00" in name:
-        raise TrajectoryError(f"the file has a member that is no array: {name!r}")
-    return name[:-4]
+    descriptor = open_file(path)
+    try:
+        located = list(locate(descriptor, size=identity_of(descriptor)[1]))
+        size = sum(entry.size for entry, _ in located)
+        if size > max(max_bytes, 512 * os.fstat(descriptor).st_blocks):
+            raise TrajectoryError(f"the file unpacks to {size} bytes; the limit is {max_bytes}")
+        return {entry.key: _array_of(unpacked(descriptor, entry, at)) for entry, at in located}
+    finally:
+        os.close(descriptor)
 
 
 def _array_of(data: bytes) -> np.ndarray:

@@ -10,15 +10,16 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.vector import VectorEnv
 
-from amago.core.errors import AmagoError, ConfigError, EnvError
+from amago.core.errors import AmagoError, ConfigError
 from amago.envs.batched import Autoreset, ResetFinishedRows, VectorEnvAdapter, autoreset_mode
-from amago.envs.checks import ReturnCheck, unpacked
+from amago.envs.checks import BadValueError, ReturnCheck, unpacked
 from amago.envs.resets import reset_with
 from amago.envs.spaces import (
     ActionAdapter,
     ContinuousActionWrapper,
     DiscreteActionWrapper,
     MultiBinaryActionWrapper,
+    MultiDiscreteActionWrapper,
     dict_observation_space,
     space_convert,
 )
@@ -52,6 +53,15 @@ class AMAGOEnv(gym.Wrapper):
         step_count: `[N]` int64, steps since the episode began; zero after its end.
         resets_next_step: rows of the batch reset themselves at the step after the end.
         restarting: `[N]` bool, the next step only resets the row (autoreset `NEXT_STEP`).
+        last_action: `[N, ...]` as it was given, noise included; taking it again from the same
+            state gives the same timestep.
+        clamps_bad_values: numbers that are not finite are replaced, see `checks.clamped`. To be
+            set before the first reset.
+
+    An environment that can be put back into a state (`get_state()` gives plain values and arrays,
+    its random streams included; `set_state(value)` takes them, after a reset) is brought back that
+    way when a run is resumed. Either a subclass offers both, or the environment given here does.
+    Others are brought back by taking the episode's actions again.
     """
 
     env: ActionAdapter
@@ -74,6 +84,8 @@ class AMAGOEnv(gym.Wrapper):
         self.observation_space = dict_observation_space(space_convert(env.observation_space))
         self.step_count = np.zeros(batched_envs, dtype=np.int64)
         self.restarting = np.zeros(batched_envs, dtype=bool)
+        self.last_action = np.zeros((batched_envs, 1), dtype=self.action_dtype)
+        self.clamps_bad_values = False
         self._check: ReturnCheck | None = None
 
     def _prepare_batch(self, env: Any) -> gym.Env:
@@ -128,7 +140,7 @@ class AMAGOEnv(gym.Wrapper):
         self.restarting = np.zeros(n, dtype=bool)
         try:
             obs = self._returned.observation(obs)
-        except EnvError as error:
+        except BadValueError as error:
             raise self._named(error, "reset") from None
         blank_action = np.zeros((n, self.action_size), dtype=self.action_representation_dtype)
         timestep = Timestep(
@@ -157,9 +169,9 @@ class AMAGOEnv(gym.Wrapper):
             timestep, reward `[N]` float32, terminated `[N]`, truncated `[N]`, info.
 
         Raises:
-            EnvError: the environment returned something it did not promise.
+            BadValueError: the environment returned something it did not promise.
         """
-        batch = self._as_batch(action)
+        batch = self.last_action = self._as_batch(action)
         result = self.inner_step(batch if self.batched else batch[0])
         obs, reward, terminated, truncated, info = self._unpacked("step", result, 5)
         try:
@@ -167,7 +179,7 @@ class AMAGOEnv(gym.Wrapper):
             reward = self._returned.reward(reward)
             terminated = self._returned.flag("terminated", terminated)
             truncated = self._returned.flag("truncated", truncated)
-        except EnvError as error:
+        except BadValueError as error:
             raise self._named(error, "step") from None
         prev_action = self.make_action_rep(batch)
         self.step_count += 1
@@ -198,27 +210,40 @@ class AMAGOEnv(gym.Wrapper):
     def _returned(self) -> ReturnCheck:
         if self._check is None:  # not in __init__: subclasses add observation keys after it
             assert isinstance(self.observation_space, gym.spaces.Dict)
-            self._check = ReturnCheck(self.observation_space, self.batched_envs, self.batched)
+            self._check = ReturnCheck(
+                self.observation_space, self.batched_envs, self.batched, self.clamps_bad_values
+            )
         return self._check
+
+    def finite(self, obs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Observations `{key: [N, ...]}`, clamped if `clamps_bad_values`; otherwise as they are."""
+        return self._returned.finite(obs)
+
+    @property
+    def num_clamped(self) -> int:
+        """Arrays of observations and rewards in which numbers were replaced."""
+        return self._returned.num_clamped
 
     def _unpacked(self, method: str, result: Any, length: int) -> Any:
         try:
             return unpacked(result, method, length)
-        except EnvError as error:
+        except BadValueError as error:
             raise self._named(error, method) from None
 
-    def _named(self, error: EnvError, method: str) -> EnvError:
+    def _named(self, error: BadValueError, method: str) -> BadValueError:
         try:
             name = self.env_name
         except AmagoError:
             name = type(self.unwrapped).__name__
-        return EnvError(f"environment '{name}', in {method}: {error}")
+        return BadValueError(f"environment '{name}', in {method}: {error}")
 
 
 def _take_policy_actions(env: gym.Env) -> ActionAdapter:
     space = space_convert(env.action_space)
     if isinstance(space, gym.spaces.Discrete):
         return DiscreteActionWrapper(env)
+    if isinstance(space, gym.spaces.MultiDiscrete):
+        return MultiDiscreteActionWrapper(env)
     if isinstance(space, gym.spaces.MultiBinary):
         return MultiBinaryActionWrapper(env)
     return ContinuousActionWrapper(env)

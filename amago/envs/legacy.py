@@ -21,6 +21,7 @@ from amago.envs.histories import ReturnHistory, SpecialMetricHistory
 from amago.envs.pool.base import PoolStep
 from amago.envs.pool.batch import BatchSteps
 from amago.envs.pool.spaces import PoolSpaces
+from amago.hindsight import Timestep
 
 
 class SequenceWrapper(gym.Wrapper):
@@ -64,6 +65,7 @@ class SequenceWrapper(gym.Wrapper):
         self.total_frames_by_env_name: Counter[str] = Counter()
         self._running_return = np.zeros(self.batched_envs)
         self._latest: PoolStep | None = None
+        self._has_batch_axis = True
         self.reset_stats()
 
     @property
@@ -114,17 +116,39 @@ class SequenceWrapper(gym.Wrapper):
         """Write the finished trajectories. Returns how many."""
         return self._recorder.save_finished()
 
+    def finish_active_traj(self, idx: int, new_init_timestep: Timestep) -> None:
+        """End the unfinished trajectory of row `idx` as it is, and begin the next.
+
+        Args:
+            new_init_timestep: the first timestep of the next trajectory, of one environment
+                (`split_batched_timestep` makes such); takes the place of the present one.
+        """
+        if new_init_timestep.batched_envs != 1:
+            raise ValueError(
+                f"new_init_timestep is of {new_init_timestep.batched_envs} environments, and a row "
+                f"is one: pass split_batched_timestep(timestep)[idx]"
+            )
+        self._recorder.split_row(idx, new_init_timestep)
+
+    def drop_batch_axis(self) -> None:
+        """From now on, let `reset` and `step` of an ordinary environment return its values without
+        the batch axis, as the vector environments of gymnasium expect them.
+        """
+        self._has_batch_axis = self._steps.amago_env.batched
+
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    ) -> tuple[Any, dict[str, Any]]:
         """Begin an episode (in every row). Unfinished trajectories are dropped."""
         self._latest = self._steps.reset(seed, options)
         self._recorder.begin(self._latest)
         self._running_return[:] = 0.0
-        return self._latest.timestep.obs, self._steps.info
+        return self._shaped(self._latest.timestep.obs), self._steps.info
 
-    def step(self, action: Any) -> tuple[dict[str, np.ndarray], np.ndarray, Any, Any, dict]:
-        """Take an action, record what happened. Values have a batch axis `N`, even if it is 1."""
+    def step(self, action: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        """Take an action, record what happened. Values have a batch axis `N`, even if it is 1
+        (but see `drop_batch_axis`).
+        """
         step = self._latest = self._steps.step(action)
         self._recorder.observe(step)
         self._running_return += np.where(step.stepped, step.reward, 0.0)
@@ -136,7 +160,13 @@ class SequenceWrapper(gym.Wrapper):
         for row in np.flatnonzero(step.ended & step.stepped):
             self.return_history.add_score(step.env_names[row], float(self._running_return[row]))
             self._running_return[row] = 0.0
-        return step.timestep.obs, step.reward, step.terminated, step.truncated, self._steps.info
+        obs, flags = self._shaped(step.timestep.obs), (step.terminated, step.truncated)
+        return obs, self._shaped(step.reward), *map(self._shaped, flags), self._steps.info
+
+    def _shaped(self, value: Any) -> Any:
+        if self._has_batch_axis:
+            return value
+        return {key: v[0] for key, v in value.items()} if isinstance(value, dict) else value[0]
 
 
 @dataclass

@@ -114,9 +114,21 @@ class RLDataset(Dataset, ABC):
         """Whether there is enough to learn from."""
         return self.configured
 
+    def on_learning_begins(self, experiment: Any) -> None:
+        """Called before the first epoch of `experiment.learn()`, after a checkpoint was loaded."""
+        return
+
     def on_end_of_collection(self, experiment: Any) -> dict[str, Any]:
         """Called between collecting and learning. Returns metrics."""
         return {}
+
+    def on_checkpoint_saved(self) -> None:
+        """Called when what `state_dict` returned last is safe on disk."""
+        return
+
+    def make_room(self) -> int:
+        """The disk is full: delete what may be deleted. Returns how many files that were."""
+        return 0
 
     def delete(self) -> None:
         """Delete what is stored. Does nothing unless a dataset says otherwise."""

@@ -1,38 +1,27 @@
 """Trajectories in a directory: what actors wrote, oldest evicted, and what the user put there.
 
-    {dset_root}/{dset_name}/buffer/
-        fifo/         written by actors, evicted oldest first
-        protected/    the user's files: sampled, never deleted
-        quarantine/   damaged fifo files, each with the reason
-        set_aside/    fifo files that are newer than the checkpoint a run went on from
-
 The directory is the truth. Every process lists it, so that collectors and learners on many
 machines need no lock. Of the files, only names and sizes are kept in memory.
 """
 
-import contextlib
-import errno
-import heapq
-import json
 import os
 import random
 from collections.abc import Callable
 from typing import Any
 
-from amago.core.atomic import sweep_temporaries, write_whole
+from amago.core.atomic import sweep_temporaries
 from amago.core.config import configurable
 from amago.core.errors import TrajectoryError, amago_warning
 from amago.hindsight import FrozenTraj, NoOpRelabeler, Relabeler, Trajectory
 from amago.loading.batch import RLData
+from amago.loading.damage import Damaged
 from amago.loading.dataset import RLDataset
-from amago.loading.filenames import age_key
+from amago.loading.eviction import Eviction
+from amago.loading.folder import VANISHED, BufferFolder
 from amago.loading.slicing import random_window
 from amago.loading.windows import WindowReader, load_traj_from_disk, to_rl_data
 
 _MAX_DRAWS = 200
-_TOLERATED_BAD_FILES = 3
-_TOLERATED_BAD_SHARE = 0.01
-_VANISHED = (errno.ENOENT, errno.ESTALE)
 
 
 def get_path_to_trajs(dset_root: str, dset_name: str, fifo: bool) -> str:
@@ -47,11 +36,16 @@ class DiskTrajDataset(RLDataset):
 
     Args:
         dset_root, dset_name: the directory is `{dset_root}/{dset_name}/buffer`.
-        dset_max_size: beyond this many files in `fifo`, the oldest are deleted.
+        dset_max_size: beyond this many files in `fifo`, the oldest are not sampled any more. They
+            are deleted by the next checkpoint, because a run that goes on from the last one needs
+            them; at once if there are no checkpoints.
         dset_min_size: training begins with this many files (of either kind).
         relabeler: rewrites each trajectory after it was loaded, before it is cut.
         trust_pickle: also read `.traj` files, which are pickles: they can run any code. Others
             ignore them.
+
+    Raises:
+        ConfigError: its directories cannot be made or, at `configure`, not be used.
     """
 
     def __init__(
@@ -72,12 +66,10 @@ class DiskTrajDataset(RLDataset):
         self.fifo_path = get_path_to_trajs(dset_root, dset_name, fifo=True)
         self.protected_path = get_path_to_trajs(dset_root, dset_name, fifo=False)
         self.buffer_path = os.path.dirname(self.fifo_path)
-        for path in (self.fifo_path, self.protected_path):
-            os.makedirs(path, exist_ok=True)
-        self.num_vanished = 0
-        self.num_bad = 0
-        self._bad: set[str] = set()
-        self._newer: set[str] = set()
+        self._folder = BufferFolder(self.buffer_path)
+        self._damaged = Damaged(self._folder)
+        self._eviction = Eviction(self._folder)
+        self._is_main = True
         self._sizes: dict[str, int] = {}
         self._keys: list[str] = []
         self._reader = WindowReader()
@@ -86,9 +78,15 @@ class DiskTrajDataset(RLDataset):
 
     def configure(self, *args: Any, **kwargs: Any) -> None:
         super().configure(*args, **kwargs)
+        self._folder.check(writable=self.has_edit_rights)
         if self.has_edit_rights:
             sweep_temporaries(self.fifo_path)
         self._refresh_files()
+
+    def configure_from_experiment(self, experiment: Any) -> None:
+        super().configure_from_experiment(experiment)
+        if getattr(experiment, "train_timesteps_per_epoch", 0) > 0:  # it collects
+            self._folder.check(writable=True)
 
     @property
     def save_new_trajs_to(self) -> str:
@@ -103,27 +101,28 @@ class DiskTrajDataset(RLDataset):
 
     def _refresh_files(self) -> None:
         """List both directories again. Costs one call a new file."""
-        found = {*self._list("fifo"), *self._list("protected")} - self._bad - self._newer
+        self._damaged.look()
+        found = {*self._list("fifo"), *self._list("protected")} - self._damaged.keys
         for key in self._sizes.keys() - found:
             del self._sizes[key]
         for key in found - self._sizes.keys():
-            with contextlib.suppress(FileNotFoundError):
-                self._sizes[key] = os.path.getsize(self._path(key))
-        self._keys = sorted(self._sizes)
+            size = self._folder.size(key)
+            if size is not None:
+                self._sizes[key] = size
+        self._eviction.evicted &= self._sizes.keys()
+        self._keys = sorted(self._sizes.keys() - self._eviction.hidden)
 
     def _list(self, kind: str) -> list[str]:
-        names = [n for n in os.listdir(self._path(kind)) if not n.startswith(".")]
+        names = self._folder.names(kind)
         pickles = [f"{kind}/{name}" for name in names if name.endswith(".traj")]
         if pickles and not self.trust_pickle:
             amago_warning(
-                f"ignoring {len(pickles)} .traj file(s) in {self._path(kind)}: they are pickles, "
-                "which may run any code. Pass trust_pickle=True if you know who wrote them."
+                f"ignoring {len(pickles)} .traj file(s) in {self._folder.path(kind)}: they are "
+                "pickles, which may run any code. Pass trust_pickle=True if you know who wrote "
+                "them."
             )
             pickles = []
         return [f"{kind}/{name}" for name in names if name.endswith(".npz")] + pickles
-
-    def _path(self, key: str) -> str:
-        return os.path.join(self.buffer_path, key)
 
     # ------------------------------------------------------------------------------- sampling
 
@@ -172,48 +171,33 @@ class DiskTrajDataset(RLDataset):
         for _ in range(_MAX_DRAWS):
             if not self._keys:
                 break
+            # A damaged file stays in the index until the next listing, so that the other draws
+            # of this epoch keep their files.
             key = self._keys[randrange(len(self._keys))]
-            if key in self._bad:
+            if key in self._damaged.keys:
                 continue
             try:
-                return read(self._path(key))
+                return read(self._folder.path(key))
             except OSError as error:
-                if error.errno not in _VANISHED:
+                if error.errno not in VANISHED:
                     raise
-                self.num_vanished += 1
+                self._damaged.count_vanished()
             except TrajectoryError as error:
-                self._reject(key, error)
+                self._damaged.reject(key, error, len(self._keys), may_move=self.has_edit_rights)
         raise TrajectoryError(
             f"found no trajectory to read in {self.buffer_path}: {len(self._keys)} files are "
             f"listed, {self.num_vanished} were gone, {self.num_bad} damaged"
         )
 
-    # --------------------------------------------------------------------------- damaged files
+    @property
+    def num_vanished(self) -> int:
+        """Times that a file was gone when it was to be read."""
+        return self._damaged.num_vanished
 
-    def _reject(self, key: str, error: TrajectoryError) -> None:
-        """Ignore a damaged file from now on; stop when that happens too often.
-
-        It stays in the index until the next listing, so that other draws keep their files.
-        """
-        self.num_bad += 1
-        self._bad.add(key)
-        if self.has_edit_rights and key.startswith("fifo/"):
-            self._quarantine(key, error)
-        allowed = max(_TOLERATED_BAD_FILES, _TOLERATED_BAD_SHARE * len(self._keys))
-        if self.num_bad > allowed:
-            raise TrajectoryError(
-                f"{self.num_bad} of {len(self._keys)} trajectory files in {self.buffer_path} "
-                f"are damaged or do not belong there. The last was {key}: {error}"
-            ) from error
-        amago_warning(f"ignoring {self._path(key)}: {error}")
-
-    def _quarantine(self, key: str, error: TrajectoryError) -> None:
-        target = os.path.join(self._path("quarantine"), os.path.basename(key))
-        os.makedirs(self._path("quarantine"), exist_ok=True)
-        reason = json.dumps({"file": key, "reason": str(error)}, indent=2).encode()
-        with contextlib.suppress(FileNotFoundError):  # another process was faster
-            os.rename(self._path(key), target)
-            write_whole(f"{target}.reason.json", [reason])
+    @property
+    def num_bad(self) -> int:
+        """Damaged files that were met."""
+        return len(self._damaged.keys)
 
     # --------------------------------------------------------------------- eviction, per epoch
 
@@ -222,80 +206,100 @@ class DiskTrajDataset(RLDataset):
         if not self.has_edit_rights:
             self._refresh_files()
             return {}
-        ranks: Any = getattr(experiment, "accelerator", None)
-        many = getattr(ranks, "num_processes", 1) > 1
-        num_deleted = 0
-        if many:
-            ranks.wait_for_everyone()
-        if not many or ranks.is_main_process:
-            self._set_newer_aside()
-            self._refresh_files()
-            num_deleted = self._filter(self.dset_max_size)
-        if many:
-            ranks.wait_for_everyone()
+        wait = self._meet(experiment)
+        wait()  # for what the others collected
         self._refresh_files()
-        return self._metrics(num_deleted)
+        num_evicted = self._filter(self.dset_max_size)
+        wait()  # all have seen the same files, and evicted the same
+        if self._is_main and not getattr(experiment, "ckpt_interval", None):
+            self._forget(self._eviction.delete_evicted())
+        return self._metrics(num_evicted)
 
-    def _metrics(self, num_deleted: int) -> dict[str, Any]:
+    def _forget(self, deleted: set[str]) -> None:
+        for key in deleted:
+            self._sizes.pop(key, None)
+
+    def _meet(self, experiment: Any) -> Callable[[], None]:
+        """Note whether this is the process that deletes; returns a barrier of all processes."""
+        ranks: Any = getattr(experiment, "accelerator", None)
+        if getattr(ranks, "num_processes", 1) == 1:
+            return lambda: None
+        self._is_main = ranks.is_main_process
+        return ranks.wait_for_everyone
+
+    def _metrics(self, num_evicted: int) -> dict[str, Any]:
         num_fifo = sum(key.startswith("fifo/") for key in self._keys)
         return {
             "Trajectory Files Saved in FIFO Replay Buffer": num_fifo,
             "Trajectory Files Saved in Protected Replay Buffer": len(self._keys) - num_fifo,
             "Total Trajectory Files in Replay Buffer": len(self._keys),
-            "Trajectory Files Deleted": num_deleted,
+            "Trajectory Files Deleted": num_evicted,
             "Buffer Disk Space (GB)": sum(self._sizes.values()) * 1e-9,
+            **self._damaged.report(),
         }
 
     def _filter(self, new_size: int) -> int:
-        """Delete the oldest `fifo` files until `new_size` are left. Returns how many it deleted."""
-        fifo = [self._path(key) for key in self._keys if key.startswith("fifo/")]
+        """Evict the oldest `fifo` files until `new_size` are left. Returns how many it evicted."""
+        fifo = [key for key in self._keys if key.startswith("fifo/")]
         surplus = max(0, len(fifo) - int(min(new_size, len(fifo))))
-        for path in heapq.nsmallest(surplus, fifo, key=age_key):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
+        if surplus:
+            self._eviction.evict_oldest(fifo, surplus)
+            self._keys = sorted(self._sizes.keys() - self._eviction.hidden)
         return surplus
+
+    def make_room(self) -> int:
+        """Delete what is evicted or set aside; if there is nothing, the oldest tenth of `fifo`.
+
+        Needs edit rights. The index changes with the next listing. Returns how many files.
+        """
+        if not self.has_edit_rights:
+            return 0
+        hidden = self._eviction.hidden
+        return len(self._eviction.make_room([k for k in self._list("fifo") if k not in hidden]))
 
     def delete(self, delete_protected: bool = False) -> None:
         """Delete every stored trajectory; protected ones only when asked to."""
-        self._refresh_files()
-        for key in self._keys:
-            if delete_protected or key.startswith("fifo/"):
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(self._path(key))
+        kinds = ("fifo", "protected") if delete_protected else ("fifo",)
+        self._folder.delete(key for kind in kinds for key in self._list(kind))
         self._refresh_files()
 
     # ------------------------------------------------------------------------------ checkpoints
 
     def state_dict(self) -> dict[str, Any]:
-        """The epoch and the files it samples from, in order."""
-        return {"epoch": self.epoch, "keys": list(self._keys)}
+        """The epoch and the files: sampled from, in order; evicted; written and not listed yet."""
+        index = {*self._keys, *self._eviction.hidden, *self._damaged.keys}
+        waiting = sorted(set(self._list("fifo")) - index)
+        return {"epoch": self.epoch, **self._eviction.state(list(self._keys), waiting)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Sample from the files of the checkpoint again.
 
-        With edit rights, `fifo` files that the checkpoint does not know are ignored, because the
-        restored run will collect them again; when it goes on, they move to `set_aside`. Not
-        before: whoever only loads a checkpoint must not take files away from a run that is alive.
+        Those that are gone stay in the index until the next listing: a draw that meets one moves
+        on, so that the other draws keep their files. With edit rights, `fifo` files that the
+        checkpoint does not know are ignored; what becomes of them is decided when the run goes on
+        (`on_learning_begins`).
         """
         super().load_state_dict(state)
+        self._eviction.restore({"keys": (), "evicted": (), "waiting": ()}, present=())
         self._refresh_files()
-        known, present = set(state["keys"]), set(self._keys)
-        if known - present:
+        gone = set(state["keys"]) - self._sizes.keys()
+        if gone:
             amago_warning(
-                f"{len(known - present)} of {len(known)} trajectory files of the checkpoint are "
+                f"{len(gone)} of {len(state['keys'])} trajectory files of the checkpoint are "
                 f"gone from {self.buffer_path}; training goes on with the others"
             )
         if self.has_edit_rights:
-            self._newer = {key for key in present - known if key.startswith("fifo/")}
-        self._keys = sorted(known & present)
+            self._eviction.restore(state, present=self._sizes)
+        self._keys = list(state["keys"])
 
-    def _set_newer_aside(self) -> None:
-        if self._newer:
-            os.makedirs(self._path("set_aside"), exist_ok=True)
-        for key in self._newer:
-            with contextlib.suppress(FileNotFoundError):
-                os.rename(self._path(key), self._path(key.replace("fifo", "set_aside", 1)))
+    def on_learning_begins(self, experiment: Any) -> None:
+        """Set aside what this run wrote after the checkpoint it goes on from."""
+        wait = self._meet(experiment)
+        if self.has_edit_rights:
+            self._forget(self._eviction.go_on(getattr(experiment, "own_writers", None)))
+        wait()  # numbers of new files follow from those that are there
 
-    def __getstate__(self) -> dict[str, Any]:
-        """For loader workers: bound to the files, not to what this process counted."""
-        return {**self.__dict__, "num_vanished": 0, "num_bad": 0}
+    def on_checkpoint_saved(self) -> None:
+        """Delete the files that only earlier checkpoints needed."""
+        if self.has_edit_rights and self._is_main:
+            self._forget(self._eviction.delete_for_checkpoint())

@@ -2,6 +2,8 @@
 
     {env}_{sequence number}-{writer}-{random}-L{timesteps}_{unix time}.npz
 
+`-cut` follows the number of timesteps where a fault of the environment ended the trajectory.
+
 Three `_` fields with a time last, as earlier versions wrote and parsed them; the order is that of
 the sequence number, because a clock may step back. No torch: recorders in env workers use this.
 """
@@ -15,7 +17,8 @@ from amago.core.names import slug
 EXTENSIONS = (".npz", ".traj")
 
 _OURS = re.compile(
-    r"[A-Za-z0-9.-]+_(\d{12,18})-[0-9a-f]{8}-[0-9a-f]{8}-L\d+_\d+\.\d+(?:\.npz|\.traj)"
+    r"[A-Za-z0-9.-]+_(?P<sequence>\d{12,18})-(?P<writer>[0-9a-f]{8})-[0-9a-f]{8}"
+    r"-L\d+(?P<cut>-cut)?_\d+\.\d+(?:\.npz|\.traj)"
 )
 
 
@@ -25,7 +28,13 @@ def env_field(env_name: str) -> str:
 
 
 def file_stem(
-    env_name: str, sequence: int, writer: int, random_part: int, length: int, unix_time: float
+    env_name: str,
+    sequence: int,
+    writer: int,
+    random_part: int,
+    length: int,
+    unix_time: float,
+    was_cut: bool = False,
 ) -> str:
     """The name of a file, without its extension.
 
@@ -34,15 +43,29 @@ def file_stem(
         writer: 32 bits, different for every process that writes to the directory.
         random_part: 32 bits.
         length: stored timesteps.
+        was_cut: a fault ended the trajectory, not the episode.
     """
-    middle = f"{sequence:012d}-{writer:08x}-{random_part:08x}-L{length}"
+    cut = "-cut" if was_cut else ""
+    middle = f"{sequence:012d}-{writer:08x}-{random_part:08x}-L{length}{cut}"
     return f"{env_field(env_name)}_{middle}_{unix_time:.6f}"
 
 
 def sequence_of(name: str) -> int | None:
     """The sequence number in a file name; None if this package did not choose the name."""
     match = _OURS.fullmatch(name)
-    return int(match[1]) if match else None
+    return int(match["sequence"]) if match else None
+
+
+def writer_of(name: str) -> str | None:
+    """The writer in a file name, 8 hex digits; None if this package did not choose the name."""
+    match = _OURS.fullmatch(name)
+    return match["writer"] if match else None
+
+
+def is_cut(name: str) -> bool:
+    """Whether a fault of the environment ended the trajectory in the file."""
+    match = _OURS.fullmatch(name)
+    return bool(match and match["cut"])
 
 
 def next_sequence(names: Iterable[str]) -> int:

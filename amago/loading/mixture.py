@@ -171,22 +171,40 @@ class MixtureOfDatasets(RLDataset):
         for dataset in self.datasets:
             dataset.delete()
 
+    # ------------------------------------------------------------------------------ checkpoints
+
+    def on_learning_begins(self, experiment: Any) -> None:
+        for dataset in self.datasets:
+            dataset.on_learning_begins(experiment)
+
+    def on_checkpoint_saved(self) -> None:
+        for dataset in self.datasets:
+            dataset.on_checkpoint_saved()
+
+    def make_room(self) -> int:
+        return sum(dataset.make_room() for dataset in self.datasets)
+
     def state_dict(self) -> dict[str, Any]:
-        """The members' states and when each became ready."""
+        """The members' states, the weights as they are now, and what they follow from."""
         return {
             "epoch": self.epoch,
+            "weights": list(self.sampling_weights),
+            "ready": list(self._is_ready),
             "started": list(self._started),
             "ready_at_start": list(self._ready_at_start),
+            "draws": [self._draws[k] for k in range(len(self.datasets))],
             "members": [dataset.state_dict() for dataset in self.datasets],
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for dataset, member in zip(self.datasets, state["members"], strict=True):
             dataset.load_state_dict(member)
+        self.sampling_weights = list(state["weights"])
+        self._is_ready = list(state["ready"])
         self._started = list(state["started"])
         self._ready_at_start = list(state["ready_at_start"])
+        self._draws = Counter(dict(enumerate(state["draws"])))
         super().load_state_dict(state)
-        self.update_dset_weights(self.epoch)
 
 
 def _check_weights(name: str, weights: list[float], num_datasets: int) -> None:

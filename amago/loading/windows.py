@@ -3,6 +3,7 @@
 Axes: `L` stored timesteps, `T = L - 1` transitions, `A` action.
 """
 
+import math
 import os
 import pickle
 from collections import OrderedDict
@@ -19,6 +20,7 @@ from amago.hindsight import OBS_KEY_PREFIX, FrozenTraj, Trajectory
 from amago.loading.batch import RLData
 
 _DTYPES = {"rl2s": "<f4", "time_idxs": "<i8", "rews": "<f4", "dones": "|b1", "actions": "<f4"}
+_BLOCK = 1 << 20
 _PER_TRANSITION = frozenset(("rews", "dones", "actions"))
 
 
@@ -82,6 +84,34 @@ def _field(key: str, dtype: Any, shape: tuple[int, ...]) -> Field:
     return Field(key, np.dtype(dtype), shape[1:], obs_key, key in _PER_TRANSITION)
 
 
+def check_values(key: str, array: np.ndarray) -> None:
+    """Raise `TrajectoryError` if `array` has a float that is not finite, or a boolean that is
+    neither 0 nor 1.
+
+    One such number in a batch turns every weight into NaN. Whether values are plausible is not
+    asked: actions may lie beyond their space, and time indices may jump.
+    """
+    kind = array.dtype.kind
+    if kind == "f" and not np.isfinite(array).all():
+        found = array[~np.isfinite(array)].flat[0]
+        raise TrajectoryError(f"'{key}' holds a number that is not finite ({found})")
+    if kind == "b" and array.view(np.uint8).max(initial=0) > 1:
+        raise TrajectoryError(f"'{key}' holds a boolean that is neither 0 nor 1")
+
+
+def _check_stored_values(descriptor: int, key: str, member: npz.Member) -> None:
+    """`check_values` of an array in a file, a block of rows at a time."""
+    dtype = np.dtype(member.dtype)
+    length, *row_shape = member.shape
+    if dtype.kind not in "fb":
+        return
+    rows = max(1, _BLOCK // max(1, dtype.itemsize * math.prod(row_shape)))
+    for start in range(0, length, rows):
+        block = np.empty((min(rows, length - start), *row_shape), dtype)
+        npz.read_rows(descriptor, member.offset, start, block)
+        check_values(key, block)
+
+
 @dataclass(frozen=True, slots=True)
 class _Layout:
     """Where one file's arrays lie. Small, because many are kept."""
@@ -95,7 +125,9 @@ class _Layout:
 class WindowReader:
     """Reads windows of stored trajectories in place.
 
-    A file's layout and checksums are examined when it is first touched. No file stays open.
+    A file is examined when it is first touched: layout, checksums, and whether there is a number
+    that no training survives. Later reads only ask whether it is still the same file. No file stays
+    open, and none is mapped.
 
     Args:
         max_layouts: how many layouts (about 0.5 kB each) are remembered; the least recently used
@@ -118,7 +150,7 @@ class WindowReader:
                 files read before it.
             OSError: it cannot be opened.
         """
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = npz.open_file(path)
         try:
             layout = self._layout(path, descriptor)
             if layout is not None:
@@ -128,6 +160,8 @@ class WindowReader:
             os.close(descriptor)
         arrays = npz.load_npz(path)
         schema, num_transitions = schema_of(arrays)
+        for field in schema:
+            check_values(field.key, arrays[field.key])
         return _cut_window(arrays, self._agreed(schema), *pick(num_transitions))
 
     def _layout(self, path: str, descriptor: int) -> _Layout | None:
@@ -140,6 +174,8 @@ class WindowReader:
             return None
         schema, num_transitions = schema_of(table.members)
         schema = self._agreed(schema)
+        for field in schema:
+            _check_stored_values(descriptor, field.key, table.members[field.key])
         offsets = tuple(table.members[field.key].offset for field in schema)
         layout = _Layout(table.identity, schema, num_transitions, offsets)
         self._layouts[path] = layout
@@ -182,6 +218,8 @@ def _read_window(descriptor: int, layout: _Layout, start: int, stop: int) -> RLD
             values[field.key] = torch.from_numpy(out)
         else:
             obs[field.obs_key] = torch.from_numpy(out)
+    if npz.identity_of(descriptor) != layout.identity:
+        raise TrajectoryError("was written to while it was read")
     return RLData(obs=obs, **values)
 
 
@@ -221,7 +259,8 @@ def load_traj_from_disk(path: str, trust_pickle: bool = False) -> Trajectory | F
     """
     if path.endswith(".npz"):
         arrays = npz.load_npz(path)
-        schema_of(arrays)
+        for field in schema_of(arrays)[0]:
+            check_values(field.key, arrays[field.key])
         return FrozenTraj.from_dict(arrays)
     if not path.endswith(".traj"):
         raise ConfigError(f"'{path}' is no stored trajectory: expected .npz or .traj")

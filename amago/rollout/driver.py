@@ -15,7 +15,8 @@ def rollout(
     on_observation: Callable[[dict[str, Any]], None] = lambda obs: None,
     on_step: Callable[[], object] = lambda: None,
     render: bool = False,
-) -> None:
+    should_stop: Callable[[], bool] = lambda: False,
+) -> int:
     """Step every environment `timesteps` times, or until `episodes` episodes have finished.
 
     Args:
@@ -23,8 +24,12 @@ def rollout(
         episodes: finished episodes, of all environments together, after which to stop.
         on_observation: called with the batched observation before each action.
         on_step: called after each step, e.g. to advance a progress bar.
+        should_stop: asked after each step; true ends the rollout.
+
+    Returns:
+        Steps taken by each environment.
     """
-    for _ in range(timesteps):
+    for taken in range(1, timesteps + 1):
         inputs = actor.observe(envs.timestep)
         on_observation(inputs["obs"])
         step = envs.step(actor.act(inputs))
@@ -33,4 +38,7 @@ def rollout(
         if render:
             envs.render()
         if episodes is not None and envs.statistics.episodes_finished >= episodes:
-            break
+            return taken
+        if should_stop():
+            return taken
+    return timesteps

@@ -3,14 +3,44 @@
 Axes: `N` environments.
 """
 
+import copy
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from amago.envs.histories import ReturnHistory, SpecialMetricHistory
 from amago.envs.pool.base import PoolStep
+
+
+class Statistics(Protocol):
+    """How the episodes of `N` environments went, whoever counts them: see `EpisodeStatistics`."""
+
+    @property
+    def returns(self) -> list[ReturnHistory]: ...
+
+    @property
+    def specials(self) -> list[SpecialMetricHistory]: ...
+
+    @property
+    def episodes_finished(self) -> int: ...
+
+    @property
+    def frames_by_env_name(self) -> list[Counter[str]]: ...
+
+    @property
+    def frames(self) -> list[int]: ...
+
+    def clear(self) -> None: ...
+
+    def restart(self) -> None: ...
+
+    def observe(self, step: PoolStep) -> None: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
 class EpisodeStatistics:
@@ -39,7 +69,12 @@ class EpisodeStatistics:
         self._return_so_far[:] = 0.0
 
     def observe(self, step: PoolStep) -> None:
-        """Take in one step of all environments."""
+        """Take in one step of all environments. Of an episode that a fault cut off, only the frames
+        count.
+        """
+        if step.interrupted.any():
+            self._count_running_episodes(step.interrupted)
+            self._return_so_far[step.interrupted] = 0.0
         self._return_so_far += np.where(step.stepped, step.reward, 0.0)
         self._uncounted += step.stepped
         self._names = step.env_names
@@ -63,10 +98,36 @@ class EpisodeStatistics:
         """Frames taken by each of the `N` environments."""
         return [sum(counts.values()) for counts in self.frames_by_env_name]
 
-    def _count_running_episodes(self) -> None:
-        for row in np.flatnonzero(self._uncounted):
+    def _count_running_episodes(self, rows: np.ndarray | bool = True) -> None:
+        for row in np.flatnonzero(rows & (self._uncounted > 0)):
             self._frames_by_name[row][self._names[row]] += int(self._uncounted[row])
+            self._uncounted[row] = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Running and finished episodes. Frames are not in it: whoever saves keeps their sum."""
+        return {
+            "return_so_far": self._return_so_far.copy(),
+            "names": list(self._names),
+            "returns": [copy.deepcopy(history.data) for history in self.returns],
+            "specials": [copy.deepcopy(history.data) for history in self.specials],
+            "episodes_finished": self.episodes_finished,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where `state` was taken; frames are counted from zero. A state of another number of
+        environments is left aside: all of its episodes are over.
+        """
+        if len(state["names"]) != self.num_envs:
+            return
+        self._return_so_far = state["return_so_far"].copy()
         self._uncounted[:] = 0
+        self._frames_by_name = [Counter[str]() for _ in range(self.num_envs)]
+        self._names = list(state["names"])
+        self.clear()
+        for row in range(self.num_envs):
+            self.returns[row].data = copy.deepcopy(state["returns"][row])
+            self.specials[row].data = copy.deepcopy(state["specials"][row])
+        self.episodes_finished = state["episodes_finished"]
 
 
 def evaluation_metrics(

@@ -7,7 +7,7 @@ import numpy as np
 
 from amago.envs.pool.base import EnvPool, PoolStep
 from amago.hindsight import Timestep
-from amago.rollout.episodes import EpisodeStatistics
+from amago.rollout.episodes import EpisodeStatistics, Statistics
 from amago.rollout.recorder import Recorder
 
 
@@ -19,23 +19,19 @@ class RecordedEnvs:
 
     Args:
         explores: the environments are wrapped in an `ExplorationWrapper`.
-
-    Attributes:
-        timestep: what the policy sees next, batched over the environments.
     """
-
-    timestep: Timestep
 
     def __init__(self, pool: EnvPool, recorder: Recorder, explores: bool = False) -> None:
         self.pool = pool
         self.recorder = recorder
         self.explores = explores
-        self.statistics = EpisodeStatistics(pool.num_envs)
+        self.statistics: Statistics = EpisodeStatistics(pool.num_envs)
         self.single_action_space: gym.Space = pool.single_action_space
         self.single_observation_space = pool.single_observation_space
         self.rl2_space = gym.spaces.Dict(
             {"obs": pool.single_observation_space, "rl2": pool.rl2_space}
         )
+        self._timestep: Timestep | None = None
         self._asked: list[Any] | None = None
 
     @property
@@ -46,34 +42,87 @@ class RecordedEnvs:
     def description(self) -> str:
         return self.pool.description
 
+    @property
+    def timestep(self) -> Timestep:
+        """What the policy sees next, batched over the environments."""
+        if self._timestep is None:
+            raise RuntimeError("the environments have no timestep before their first reset()")
+        return self._timestep
+
     def reset(self) -> Timestep:
         """Begin a new episode everywhere; running ones are dropped."""
         self.statistics.restart()
         step = self.pool.reset()
         self.recorder.begin(step)
-        self.timestep = step.timestep
+        self._timestep = step.timestep
         return self.timestep
 
     def step(self, actions: np.ndarray) -> PoolStep:
-        """Step, record, count."""
+        """Step, count, record.
+
+        Raises:
+            OSError: `recorder.save_on_done`, and the disk refused. The step has been taken.
+        """
         step = self.pool.step(actions)
-        self.recorder.observe(step)
+        self._timestep = step.timestep
         self.statistics.observe(step)
-        self.timestep = step.timestep
+        self.recorder.observe(step)
         return step
 
     def save_finished_trajs(self) -> int:
-        """Write the finished trajectories to disk; returns how many."""
-        return self.recorder.save_finished()
+        """End a collection: write the finished trajectories to disk. Returns how many.
+
+        Raises:
+            OSError: the disk refused; what it did not take stays queued for the next call.
+        """
+        num_saved = self.recorder.save_finished()
+        self.pool.remember_exploration()
+        return num_saved
+
+    @property
+    def num_faults(self) -> int:
+        """Faults of environments and their workers since the pool was made."""
+        return self.pool.num_faults
+
+    def episodes(self) -> list[int]:
+        """How many episodes each environment has begun: the seeds of the next follow from it."""
+        return self.pool.episodes()
+
+    def set_episodes(self, episodes: list[int]) -> None:
+        """Go on counting from `episodes`; running episodes are left alone."""
+        self.pool.set_episodes(episodes)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What going on exactly needs; frame counts are not in it. Nested plain values, arrays."""
+        return {
+            "pool": self.pool.state_dict(),
+            "recorder": self.recorder.state_dict(),
+            "statistics": self.statistics.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> np.ndarray:
+        """Go on where `state` was taken, in place of `reset`.
+
+        What was recorded of an episode that cannot go on is queued as a trajectory that was cut.
+
+        Returns:
+            `[N]` bool, the environments that began a new episode: the policy has to forget there.
+            All of them if `state` is of another number of environments.
+        """
+        step = self.pool.load_state_dict(state["pool"])
+        self._timestep = step.timestep
+        self.statistics.load_state_dict(state["statistics"])
+        self.statistics.observe(step)
+        self.recorder.load_state_dict(state["recorder"])
+        if self.recorder.has_begun:
+            self.recorder.observe(step)
+        else:
+            self.recorder.begin(step)
+        return step.interrupted.copy()
 
     def exploration_state(self) -> list[Any]:
         """Where each environment's exploration stands: its schedule and its generator."""
         return self.pool.call("state_dict") if self.explores else []
-
-    def load_exploration_state(self, states: list[Any]) -> None:
-        """Go on where `exploration_state` was taken, if the environments are as many."""
-        if self.explores and len(states) == len(self.pool.call("state_dict")):
-            self.pool.call_each("load_state_dict", [(state,) for state in states])
 
     def render(self) -> Any:
         return self.pool.render()

@@ -1,41 +1,33 @@
-"""Timesteps of many environments become trajectory files.
+"""Timesteps of many environments become trajectories, which become files.
 
 The timesteps of all environments lie in one array per field, `[time, N, ...]`: a step is one copy
 per field, whatever `N` is, and nothing is done per environment until an episode ends there or its
 file is long enough.
 
-Axes: `N` environments, `L` stored timesteps, `A` action.
+Axis: `N` environments.
 """
 
-import os
-import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from amago.core import npz
 from amago.core.errors import ConfigError, amago_warning
-from amago.core.rng import derive_seed, generator
+from amago.core.rng import generator
 from amago.envs.pool.base import PoolStep
-from amago.hindsight import FrozenTraj, Timestep, Trajectory
-from amago.loading.filenames import file_stem, next_sequence
+from amago.hindsight import FrozenTraj, Timestep
+from amago.rollout.columns import Columns, pack, unpack
+from amago.rollout.files import (
+    FinishedTraj,
+    TrajectoryFiles,
+    checked_format,
+    queue_of,
+    queue_state,
+    writer_of,
+)
 
-FORMATS = ("npz", "npz-compressed", "trajectory")
-_ALIASES = {"traj": "trajectory"}
 _NOT_ACTIVE = np.iinfo(np.int64).max // 2
-_FIRST_CAPACITY = 128
-
-
-@dataclass
-class FinishedTraj:
-    """A trajectory that waits to be written, and the environment it came from."""
-
-    traj: FrozenTraj
-    env_name: str
-    row: int
 
 
 class Recorder:
@@ -70,64 +62,97 @@ class Recorder:
         self.num_envs = num_envs
         self.save_to = save_to
         self.save_every = _checked_limits(save_every)
-        self.save_as = _checked_format(save_as)
+        self.save_as = checked_format(save_as)
         self.seed = seed
-        self.name_of = name_of
         self.finished: deque[FinishedTraj] = deque()
         self.save_on_done = False
-        self._columns: _Columns | None = None
-        self._now = 0
-        self._start = np.full(num_envs, _NOT_ACTIVE)
-        self._limit = np.full(num_envs, _NOT_ACTIVE)
-        self._next_split = _NOT_ACTIVE
-        self._num_files = [0] * num_envs
-        self._sequence = 0
-        self._must_list = True
+        self._files = None
         if save_to is not None:
-            os.makedirs(save_to, exist_ok=True)
+            self._files = TrajectoryFiles(save_to, self.save_as, seed, name_of)
+        self._must_list = True
+        self._num_begun = np.zeros(num_envs, np.int64)  # files begun in each row
+        self._names = [""] * num_envs
+        self._forget_rows()
+
+    def _forget_rows(self) -> None:
+        self._columns: Columns | None = None
+        self._now = 0
+        self._start = np.full(self.num_envs, _NOT_ACTIVE)
+        self._limit = np.full(self.num_envs, _NOT_ACTIVE)
+        self._next_split = _NOT_ACTIVE
 
     # ---------------------------------------------------------------------------- recording
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether it has seen a reset, so that `observe` can follow."""
+        return self._columns is not None
+
     def begin(self, step: PoolStep) -> None:
         """Start a trajectory in every environment, after a reset. Unfinished ones are dropped."""
-        if self.save_to is None:
+        if self._files is None:
             return
-        self._columns = _Columns(step.timestep)
+        self._columns = Columns.of(step.timestep)
         self._columns.write(0, step.timestep)
         self._now = 0
+        self._names = step.env_names
         self._must_list = True
         self._start_rows(range(self.num_envs))
 
     def observe(self, step: PoolStep) -> list[FinishedTraj]:
-        """Add a step. Returns the trajectories that it finished (also queued in `finished`)."""
-        if self.save_to is None:
+        """Add a step. Returns the trajectories that it finished (also queued in `finished`).
+
+        Raises:
+            OSError: `save_on_done`, and the disk refused; the step has been added.
+        """
+        if self._files is None:
             return []
         columns = self._active_columns()
-        if self._must_list:
-            self._list_sequences()
+        done = self._cut_off(step.interrupted) if step.interrupted.any() else []
         if self._now + 1 == columns.capacity:
             self._make_room(columns)
         self._now += 1
         columns.write(self._now, step.timestep)
+        self._names = step.env_names
         if not step.stepped.all():
             self._hold_still(columns, ~(step.stepped | step.started))
-        done: list[FinishedTraj] = []
         ended, started = step.ended, step.started
         if ended.any():
             for row in np.flatnonzero(ended & step.stepped):
-                done += self._close(row, step.env_names[row], step.final)
+                done += self._close(row, step.final)
                 self._start[row] = _NOT_ACTIVE
             self._plan_split()
         if started.any():
             self._start_rows(np.flatnonzero(started))
         if self._now >= self._next_split:
-            done += self._split(step.env_names)
+            done += self._split()
         self.finished.extend(done)
+        if self._must_list and step.stepped.any():
+            self._list_sequences()
         if done and self.save_on_done:
             self._save_queue()
         return done
 
-    def _active_columns(self) -> "_Columns":
+    def split_row(self, row: int, first: Timestep) -> list[FinishedTraj]:
+        """Finish the trajectory of one environment as it is; `first` (of one environment) takes
+        the place of the present timestep, and begins the next. Returns what it finished.
+        """
+        if self._files is None:
+            return []
+        columns = self._active_columns()
+        done = self._close(row, None)
+        columns.write_row(self._now, row, first)
+        self._start_rows([row])
+        self.finished.extend(done)
+        return done
+
+    def active(self, row: int) -> FrozenTraj | None:
+        """A copy of the unfinished trajectory of one environment, as far as it is."""
+        if self._columns is None or self._start[row] >= _NOT_ACTIVE:
+            return None
+        return self._columns.cut(row, int(self._start[row]), self._now, None)
+
+    def _active_columns(self) -> Columns:
         if self._columns is None:
             raise RuntimeError("observe() before begin(): the recorder has not seen a reset")
         return self._columns
@@ -138,38 +163,45 @@ class Recorder:
             self._start[row] = self._now
             if self.save_every is not None:
                 low, high = self.save_every
-                draws = generator(self.seed, "length", int(row), self._num_files[row])
+                draws = generator(self.seed, "length", int(row), int(self._num_begun[row]))
                 self._limit[row] = draws.integers(low, high + 1)
-            self._num_files[row] += 1
+            self._num_begun[row] += 1
         self._plan_split()
 
     def _plan_split(self) -> None:
         self._next_split = int((self._start + self._limit).min())
 
-    def _split(self, env_names: list[str]) -> list[FinishedTraj]:
+    def _split(self) -> list[FinishedTraj]:
         rows = np.flatnonzero(self._now >= self._start + self._limit)
-        done = [item for row in rows for item in self._close(row, env_names[row], None)]
+        done = [item for row in rows for item in self._close(row, None)]
         self._start_rows(rows)
         return done
 
-    def _close(self, row: Any, env_name: str, final: Timestep | None) -> list[FinishedTraj]:
+    def _cut_off(self, interrupted: np.ndarray) -> list[FinishedTraj]:
+        """Close the rows whose episodes have no end, as they were at the previous step."""
+        rows = np.flatnonzero(interrupted)
+        return [item for row in rows for item in self._close(row, None, was_cut=True)]
+
+    def _close(self, row: Any, final: Timestep | None, was_cut: bool = False) -> list[FinishedTraj]:
         """The file of `row` up to now, its last timestep from `final` if given. A list of 0 or 1:
         a single timestep is no trajectory, and nothing to train on.
         """
         start = int(self._start[row])
         if start >= self._now:
             return []
-        traj = self._active_columns().cut(row, start, self._now, final)
-        return [FinishedTraj(traj, env_name, int(row))]
+        columns = self._active_columns()
+        traj = columns.cut(row, start, self._now, final)
+        name = self._names[row]
+        return [FinishedTraj(traj, name, int(row), columns.action_dtype, was_cut)]
 
-    def _hold_still(self, columns: "_Columns", is_waiting: np.ndarray) -> None:
+    def _hold_still(self, columns: Columns, is_waiting: np.ndarray) -> None:
         """Rows that neither stepped nor started add nothing: their past moves up to the present."""
         for row in np.flatnonzero(is_waiting & (self._start < _NOT_ACTIVE)):
             columns.move_up(int(row), int(self._start[row]), self._now)
             self._start[row] += 1
             self._plan_split()
 
-    def _make_room(self, columns: "_Columns") -> None:
+    def _make_room(self, columns: Columns) -> None:
         """Forget what no unfinished file needs; if that is less than half, double the space."""
         unneeded = min(int(self._start.min()), self._now + 1)
         if unneeded < columns.capacity // 2:
@@ -180,48 +212,41 @@ class Recorder:
         self._start[self._start < _NOT_ACTIVE] -= unneeded
         self._plan_split()
 
-    def active(self, row: int) -> FrozenTraj | None:
-        """A copy of the unfinished trajectory of one environment, as far as it is."""
-        if self._columns is None or self._start[row] >= _NOT_ACTIVE:
-            return None
-        return self._columns.cut(row, int(self._start[row]), self._now, None)
-
     # ------------------------------------------------------------------------------- writing
+
+    @property
+    def writer(self) -> int:
+        """32 bits that mark the files of this recorder, in their names."""
+        return writer_of(self.seed)
 
     def save_finished(self) -> int:
         """Write the queued trajectories, each whole or not at all. Returns how many.
 
         Raises:
-            OSError: a file could not be written; it and those after it stay queued.
+            OSError: a file could not be written; it and those after it stay queued, so that a
+                second call goes on.
         """
         self._must_list = True
         return self._save_queue()
 
+    def sync(self) -> None:
+        """Make the files written since the last sync survive a power cut.
+
+        Raises:
+            OSError: a file could not be synced. It is deleted, because its contents may be lost
+                without a trace; the others remain to be synced by the next call.
+        """
+        if self._files:
+            self._files.sync()
+
     def _save_queue(self) -> int:
         num_saved = 0
         while self.finished:
-            self._save(self.finished[0])
+            assert self._files
+            self._files.write(self.finished[0])
             self.finished.popleft()
             num_saved += 1
         return num_saved
-
-    def _save(self, item: FinishedTraj) -> None:
-        assert self.save_to is not None
-        stem = file_stem(
-            env_name=self.name_of(item.env_name),
-            sequence=self._sequence,
-            writer=derive_seed(self.seed, "writer"),
-            random_part=derive_seed(self.seed, "file", self._sequence),
-            length=len(item.traj.time_idxs),
-            unix_time=time.time(),
-        )
-        path = os.path.join(self.save_to, stem)
-        if self.save_as == "trajectory":
-            _thaw(item.traj, self._active_columns().action_dtype).save_to_disk(path, self.save_as)
-        else:
-            compressed = self.save_as == "npz-compressed"
-            npz.write_npz(f"{path}.npz", item.traj.to_dict(), compressed=compressed)
-        self._sequence += 1
 
     def _list_sequences(self) -> None:
         """Number the next files above all that are there, whoever wrote them.
@@ -229,102 +254,66 @@ class Recorder:
         Once per collection phase, at its beginning: writers that take turns then agree about what
         is older, however fast each of them is.
         """
-        assert self.save_to is not None
-        self._sequence = max(self._sequence, next_sequence(os.listdir(self.save_to)))
+        assert self._files
+        self._files.number_above_all()
         self._must_list = False
 
+    # --------------------------------------------------------------------------------- state
 
-class _Columns:
-    """One array per field, `[capacity, N, ...]`, filled from the front."""
+    def state_dict(self) -> dict[str, Any]:
+        """Unfinished and queued trajectories, and what the names and lengths of files follow from.
 
-    def __init__(self, like: Timestep) -> None:
-        self.capacity = _FIRST_CAPACITY
-        self.action_dtype = like.prev_action.dtype
-        shape = (self.capacity, like.batched_envs)
-        self.obs = {k: np.empty((*shape, *v.shape[1:]), v.dtype) for k, v in like.obs.items()}
-        self.rl2 = np.empty((*shape, 1 + like.prev_action.shape[1]), np.float32)
-        self.time_idx = np.empty(shape, np.int64)
-        self.terminal = np.empty(shape, bool)
+        Nested plain values and arrays; nothing in it changes when recording goes on.
+        """
+        active, dtype = None, None
+        if self._columns is not None:
+            starts = np.minimum(self._start, self._now + 1).tolist()
+            parts = [self._columns.part(row, at, self._now) for row, at in enumerate(starts)]
+            active, dtype = pack(parts), self._columns.action_dtype.str
+        return {
+            "num_envs": self.num_envs,
+            "active": active,
+            "action_dtype": dtype,
+            "limits": self._limit.copy(),
+            "num_begun": self._num_begun.copy(),
+            "names": list(self._names),
+            "finished": queue_state(self.finished),
+            "sequence": self._files.sequence if self._files else 0,
+            "must_list": self._must_list,
+        }
 
-    def write(self, at: int, timestep: Timestep) -> None:
-        for key, column in self.obs.items():
-            column[at] = timestep.obs[key]
-        self.rl2[at, :, 0] = timestep.reward
-        self.rl2[at, :, 1:] = timestep.prev_action
-        self.time_idx[at] = timestep.time_idx
-        self.terminal[at] = timestep.terminal
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where `state` was taken, with an `observe` if `has_begun`, else with a `begin`.
 
-    def cut(self, row: int, start: int, last: int, final: Timestep | None) -> FrozenTraj:
-        """A copy of `[start, last]` of one row, `last` replaced by the row of `final` if given."""
-
-        def copied(column: np.ndarray, end: np.ndarray | None) -> np.ndarray:
-            part = column[start : last + 1, row].copy()
-            if end is not None:
-                part[-1] = end[row]
-            return part
-
-        rl2s = copied(self.rl2, final and final.rl2)
-        dones = copied(self.terminal, final and final.terminal)
-        return FrozenTraj(
-            obs={k: copied(column, final and final.obs[k]) for k, column in self.obs.items()},
-            rl2s=rl2s,
-            time_idxs=copied(self.time_idx, final and final.time_idx)[:, np.newaxis],
-            rews=rl2s[1:, :1].copy(),
-            dones=dones[1:, np.newaxis],
-            actions=rl2s[1:, 1:].copy(),
-        )
-
-    def _each(self, change: Callable[[np.ndarray], np.ndarray]) -> None:
-        self.obs = {key: change(column) for key, column in self.obs.items()}
-        for name in ("rl2", "time_idx", "terminal"):
-            setattr(self, name, change(getattr(self, name)))
-
-    def grow(self) -> None:
-        """Double the capacity."""
-
-        def doubled(column: np.ndarray) -> np.ndarray:
-            larger = np.empty((2 * len(column), *column.shape[1:]), column.dtype)
-            larger[: len(column)] = column
-            return larger
-
-        self._each(doubled)
-        self.capacity *= 2
-
-    def drop(self, count: int) -> None:
-        """Forget the first `count` timesteps; the others move to the front."""
-
-        def dropped(column: np.ndarray) -> np.ndarray:
-            column[: len(column) - count] = column[count:]
-            return column
-
-        self._each(dropped)
-
-    def move_up(self, row: int, start: int, last: int) -> None:
-        """Shift `[start, last)` of one row by one, to `(start, last]`."""
-
-        def moved(column: np.ndarray) -> np.ndarray:
-            column[start + 1 : last + 1, row] = column[start:last, row].copy()
-            return column
-
-        self._each(moved)
-
-
-def _thaw(traj: FrozenTraj, action_dtype: np.dtype) -> Trajectory:
-    """The timesteps that `traj` was made of (whether the first was terminal is not stored)."""
-    dones = np.concatenate((np.zeros((1, 1), dtype=bool), traj.dones))
-    return Trajectory(
-        [
-            Timestep(
-                obs={key: value[t : t + 1] for key, value in traj.obs.items()},
-                prev_action=traj.rl2s[t : t + 1, 1:].astype(action_dtype),
-                reward=traj.rl2s[t : t + 1, 0],
-                time_idx=traj.time_idxs[t],
-                terminal=dones[t],
-                batched_envs=1,
+        Of a state of another number of environments only the queue is taken; its unfinished
+        trajectories are dropped, with a warning.
+        """
+        if not self._files:
+            return
+        self.finished = deque(queue_of(state["finished"]))
+        self._files.sequence = state["sequence"]
+        self._must_list = state["must_list"]
+        self._forget_rows()
+        if state["active"] is None:
+            return
+        parts = unpack(state["active"])
+        if len(parts) == self.num_envs:
+            self._load_rows(parts, state)
+        elif num_dropped := sum(len(part["time_idx"]) > 1 for part in parts):
+            amago_warning(
+                f"{num_dropped} unfinished trajectories were dropped: they are of "
+                f"{len(parts)} environments, and this run has {self.num_envs}"
             )
-            for t in range(len(traj.time_idxs))
-        ]
-    )
+
+    def _load_rows(self, parts: list[dict[str, np.ndarray]], state: dict[str, Any]) -> None:
+        self._columns = Columns.holding(parts, np.dtype(state["action_dtype"]))
+        lengths = np.array([len(part["time_idx"]) for part in parts])
+        self._now = max(int(lengths.max()) - 1, 0)
+        self._start = np.where(lengths > 0, self._now + 1 - lengths, _NOT_ACTIVE)
+        self._limit = state["limits"].copy()
+        self._num_begun = state["num_begun"].copy()
+        self._names = list(state["names"])
+        self._plan_split()
 
 
 def _checked_limits(save_every: tuple[int, int] | None) -> tuple[int, int] | None:
@@ -334,13 +323,3 @@ def _checked_limits(save_every: tuple[int, int] | None) -> tuple[int, int] | Non
     if not 1 <= low <= high:
         raise ConfigError(f"save_every is {save_every}; expected (low, high) with 1 <= low <= high")
     return low, high
-
-
-def _checked_format(save_as: str | None) -> str:
-    if save_as is None:
-        amago_warning("save_trajs_as=None now means 'npz'", category=DeprecationWarning)
-        return "npz"
-    save_as = _ALIASES.get(save_as, save_as)
-    if save_as not in FORMATS:
-        raise ConfigError(f"cannot save trajectories as '{save_as}'; choose from {FORMATS}")
-    return save_as

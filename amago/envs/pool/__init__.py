@@ -9,6 +9,7 @@ _HOME = {
     "SyncPool": "amago.envs.pool.sync",
     "VectorisedPool": "amago.envs.pool.vectorised",
     "AsyncPool": "amago.envs.pool.shm",
+    "Supervision": "amago.envs.pool.supervision",
     "make_pool": "amago.envs.pool.make",
 }
 

@@ -15,7 +15,8 @@ from amago.envs.batched import final_observations
 from amago.envs.checks import check_finite
 from amago.envs.histories import metric_name
 from amago.envs.pool.base import PoolStep
-from amago.envs.pool.rows import Metrics, collect_metrics, env_error
+from amago.envs.pool.row import Metrics, collect_metrics
+from amago.envs.pool.rows import env_error
 from amago.envs.resets import reset_with
 
 
@@ -68,7 +69,9 @@ class BatchSteps:
         check_finite(timestep.obs, names)
         final, started, ended = timestep, restarted, terminated | truncated
         if ended.any() and not self.amago_env.resets_next_step:
-            final = replace(timestep, obs=final_observations(timestep.obs, ended, self.info))
+            obs = final_observations(timestep.obs, ended, self.info)
+            final = replace(timestep, obs=self.amago_env.finite(obs))
+            check_finite(final.obs, names)
             timestep, started = timestep.create_reset_version(ended), ended
         return PoolStep(
             timestep=timestep,

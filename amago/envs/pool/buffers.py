@@ -6,13 +6,17 @@ Axes: `N` environments of the pool, `A` numbers in an action.
 from collections.abc import Iterator
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 
 from amago.envs.pool.base import PoolStep
 from amago.envs.pool.spaces import PoolSpaces
+from amago.envs.spaces import check_unit_range
 from amago.hindsight import Timestep
 
 _ALIGNMENT = 64  # a cache line: workers write neighbouring arrays at the same time
+
+_FLAGS = ("terminated", "truncated", "started", "stepped", "interrupted")
 
 _Entry = tuple[str, tuple[int, ...], Any]
 
@@ -22,7 +26,11 @@ class StepBuffers:
 
     Attributes:
         actions: `[N, 1]` or `[N, A]`.
-        timestep, final, reward, terminated, truncated, started, stepped: as in `PoolStep`.
+        timestep, final, reward, terminated, truncated, started, stepped, interrupted: as in
+            `PoolStep`.
+        episodes: `[N]` int64, episodes begun. Here, so that it outlives a worker process.
+        failures: `[N]` int64, faults since the last finished episode; likewise.
+        spaces: that the arrays were made for.
     """
 
     def __init__(self, num_envs: int, spaces: PoolSpaces, memory: Any = None) -> None:
@@ -34,12 +42,17 @@ class StepBuffers:
             count = int(np.prod(shape))
             arrays[name] = np.frombuffer(memory, dtype, count, offset).reshape(shape)
             offset += _padded(arrays[name].nbytes)
+        self.spaces = spaces
         self.actions: np.ndarray = arrays["actions"]
         self.reward: np.ndarray = arrays["reward"]
         self.terminated: np.ndarray = arrays["terminated"]
         self.truncated: np.ndarray = arrays["truncated"]
         self.started: np.ndarray = arrays["started"]
         self.stepped: np.ndarray = arrays["stepped"]
+        self.interrupted: np.ndarray = arrays["interrupted"]
+        self._flags = tuple(arrays[name] for name in _FLAGS)
+        self.episodes: np.ndarray = arrays["episodes"]
+        self.failures: np.ndarray = arrays["failures"]
         self.timestep = _timestep(arrays, "timestep", num_envs)
         self.final = _timestep(arrays, "final", num_envs)
 
@@ -50,6 +63,18 @@ class StepBuffers:
             _padded(int(np.prod(shape)) * np.dtype(dtype).itemsize)
             for _, shape, dtype in _entries(num_envs, spaces)
         )
+
+    def take(self, actions: np.ndarray) -> None:
+        """Begin a step: the actions are given, and nothing has happened in any row.
+
+        Raises:
+            ValueError: a continuous action outside [-1, 1]. That is no fault of an environment.
+        """
+        if isinstance(self.spaces.action, gym.spaces.Box):
+            check_unit_range(actions)
+        self.actions[:] = actions
+        for flags in self._flags:
+            flags[:] = False
 
     def step(self, env_names: list[str], metrics: list[tuple[int, str, Any]]) -> PoolStep:
         """The buffers as a `PoolStep`."""
@@ -63,14 +88,17 @@ class StepBuffers:
             stepped=self.stepped,
             env_names=env_names,
             metrics=metrics,
+            interrupted=self.interrupted,
         )
 
 
 def _entries(n: int, spaces: PoolSpaces) -> Iterator[_Entry]:
     yield "actions", (n, spaces.action_width), spaces.action_dtype
     yield "reward", (n,), np.float32
-    for flag in ("terminated", "truncated", "started", "stepped"):
+    for flag in _FLAGS:
         yield flag, (n,), np.bool_
+    for count in ("episodes", "failures"):
+        yield count, (n,), np.int64
     for part in ("timestep", "final"):
         for key, space in spaces.observation.spaces.items():
             yield f"{part}.obs.{key}", (n, *(space.shape or ())), space.dtype

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from amago.core.errors import ConfigError
 from amago.envs.pool.base import EnvPool
 from amago.envs.pool.members import EnvFactory, Exploration, Recipe
+from amago.envs.pool.supervision import Supervision
 
 
 def make_pool(
@@ -14,6 +15,8 @@ def make_pool(
     seed: int = 0,
     mp_context: str | None = None,
     role: str = "train",
+    supervision: Supervision = Supervision(),  # noqa: B008 (frozen)
+    replayable: bool = False,
 ) -> EnvPool:
     """A pool of environments.
 
@@ -27,6 +30,9 @@ def make_pool(
             from it, the same in "sync" and "async" mode.
         mp_context: how "async" starts its workers, see `default_start_method`; ignored otherwise.
         role: separates the random streams of pools with one seed, e.g. "train" and "val".
+        supervision: what happens when an environment fails.
+        replayable: keep the actions of each running episode, so that `load_state_dict` can take
+            them again where an environment does not offer its state.
 
     Raises:
         ConfigError: another mode, no factory, or environments that do not fit the mode.
@@ -40,7 +46,9 @@ def make_pool(
             )
     if not factories:
         raise ConfigError("a pool needs at least one environment factory")
-    recipe = Recipe(factories, exploration_type, seed, role)
+    recipe = Recipe(
+        factories, exploration_type, seed, role, supervision=supervision, replayable=replayable
+    )
     if mode == "sync":
         from amago.envs.pool.sync import SyncPool
 

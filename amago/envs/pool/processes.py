@@ -6,21 +6,37 @@ import os
 import pickle
 import select
 import sys
+import threading
 import time
 import types
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from multiprocessing.context import BaseContext
 from multiprocessing.reduction import send_handle
 from typing import Any
 
-from amago.core import config
 from amago.core.errors import AmagoError, ConfigError, EnvError
 from amago.envs.pool.members import Recipe
 from amago.envs.pool.pickling import dumps
-from amago.envs.pool.rows import Arguments
-from amago.envs.pool.worker import ANSWER, CALL, CLOSE, DONE, FAILED, Failure, Order, Report, serve
+from amago.envs.pool.spaces import PoolSpaces
+from amago.envs.pool.worker import (
+    ANSWER,
+    CALL,
+    CLOSE,
+    DONE,
+    FAILED,
+    NOISE,
+    STATE,
+    Failure,
+    Order,
+    Report,
+    serve,
+)
 
-_CLOSE_TIMEOUT_S = 5.0
+_KILL_TIMEOUT_S = 5.0
+_SMALL = 4096
+"""Bytes that a pipe always has room for, when every answer to what was sent has been read."""
+_LONG_ANSWERS = (STATE, NOISE, CALL)
 
 
 def default_start_method() -> str:
@@ -56,28 +72,47 @@ class WorkerFailed(AmagoError):
     Attributes:
         error: what to raise for it.
         raised: the exception in the worker, which goes on taking commands. None: it does not.
+        during: the command that it was about to answer; empty if there was none.
     """
 
-    def __init__(self, error: Exception, raised: Failure | None = None) -> None:
+    def __init__(
+        self, error: Exception, raised: Failure | None = None, during: bytes = b""
+    ) -> None:
         super().__init__(str(error))
         self.error = error
         self.raised = raised
+        self.during = during
 
 
 class Worker:
     """The parent's side of a worker process, which owns the environments of one recipe.
 
+    Args:
+        bindings: of gin, from `core.config.snapshot`.
+        explorations: where the exploration goes on, if it takes the place of another worker.
+        names: of its environments, likewise.
+
     Attributes:
+        rows: of the pool that are its own.
         names: of its environments, as far as it has told.
         pid: of the process.
     """
 
-    def __init__(self, context: BaseContext, recipe: Recipe) -> None:
+    def __init__(
+        self,
+        context: BaseContext,
+        recipe: Recipe,
+        bindings: bytes,
+        explorations: Sequence[Any] = (),
+        names: Sequence[str] = (),
+    ) -> None:
         self._recipe = recipe
-        self.names = [""] * len(recipe.factories)
+        self.rows = slice(recipe.first, recipe.first + len(recipe.factories))
+        self.names = list(names) or [""] * len(recipe.factories)
         self._connection, theirs = context.Pipe(duplex=True)
+        order = _order(context, Order(recipe, bindings, dict(os.environ), explorations, names))
         self._process: Any = context.Process(  # pyright: ignore[reportAttributeAccessIssue]
-            target=serve, args=(theirs, _order(context, recipe)), daemon=True
+            target=serve, args=(theirs, order), daemon=True
         )
         with _hidden_main_module(context):
             self._process.start()
@@ -85,28 +120,52 @@ class Worker:
         theirs.close()  # so that the worker's end is the only one: its death ends the pipe
         self._poll = select.poll()
         self._poll.register(self._connection.fileno(), select.POLLIN)
-        self._num_unanswered = 1  # the worker tells its spaces unasked
+        self._num_unanswered = len(recipe.factories)  # it tells the spaces of each unasked
+        self._command = b""
+        self._lost: WorkerFailed | None = None
 
-    def send(self, command: bytes) -> None:
-        """Give a command; `receive` has the answer."""
+    @property
+    def description(self) -> str:
+        """The environments, by number and name."""
+        names = ", ".join(f"'{name}'" for name in dict.fromkeys(self.names) if name)
+        return f"{self._recipe.description}{names and f', {names}'}"
+
+    def spaces(self, deadline: float) -> list[tuple[PoolSpaces, bool]]:
+        """The spaces of each environment once it has been made, and whether it is a batch.
+
+        Raises:
+            WorkerFailed: one could not be made before `deadline` (of `time.monotonic`).
+        """
+        told = []
+        for index, factory in enumerate(self._recipe.factories, start=self._recipe.first):
+            try:
+                told.append(self.receive(deadline - time.monotonic()))
+            except WorkerFailed as failed:
+                if failed.raised is not None:
+                    raise
+                name = getattr(factory, "__qualname__", repr(factory))
+                where = f"{failed.error} This was while environment {index} was made by {name}."
+                raise WorkerFailed(EnvError(where)) from None
+        return told
+
+    def send(self, command: bytes, timeout_s: float) -> None:
+        """Give a command; `receive` has the answer. `timeout_s` is for one left unanswered."""
+        if self._lost is not None:
+            raise self._lost
+        # An interrupted step leaves its answer behind; it is not the answer to this command.
+        while self._num_unanswered:
+            self.receive(timeout_s)
         try:
-            # An interrupted step leaves its answer behind; it is not the answer to this command.
-            while self._num_unanswered:
-                self.receive(timeout_s=None)
-            self._connection.send_bytes(command)
+            with self._killed_after(timeout_s, len(command) > _SMALL):
+                self._connection.send_bytes(command)
         except OSError:
             raise self._died() from None
         self._num_unanswered += 1
+        self._command = command[:1]
 
-    def send_call(self, name: str, arguments: Sequence[Arguments]) -> None:
-        """Ask for a method call; `receive` has the answers.
-
-        Args:
-            arguments: of every environment of the pool; the worker gets its share.
-        """
-        first = self._recipe.first
-        share = arguments[first : first + len(self._recipe.factories)]
-        self.send(CALL + dumps((name, share)))
+    def own_share(self, of_all: Sequence[Any]) -> Sequence[Any]:
+        """Of something that there is for each environment of the pool, this worker's."""
+        return of_all[self.rows]
 
     def give_memory(self, num_envs: int, spaces: Any, memory: int) -> None:
         """Tell the worker about the pool's arrays: their layout, and a file descriptor."""
@@ -117,17 +176,20 @@ class Worker:
             raise self._died() from None
         self._num_unanswered += 1
 
-    def receive(self, timeout_s: float | None) -> Any:
+    def receive(self, timeout_s: float) -> Any:
         """The answer to the last command; None if there is nothing to say.
 
         Raises:
             WorkerFailed: it raised, died, or took longer than `timeout_s` (and was killed).
         """
-        if not self._poll.poll(None if timeout_s is None else max(timeout_s, 0.0) * 1000):
+        if self._lost is not None:
+            raise self._lost
+        if not self._poll.poll(max(timeout_s, 0.0) * 1000):
             self._process.kill()
             raise self._gone("did not answer in time: an environment hangs, or is very slow")
         try:
-            answer = self._connection.recv_bytes()
+            with self._killed_after(timeout_s, self._command in _LONG_ANSWERS):
+                answer = self._connection.recv_bytes()
         except (EOFError, OSError):
             raise self._died() from None
         self._num_unanswered -= 1
@@ -141,18 +203,35 @@ class Worker:
             self.names = content.names
         return content
 
+    @contextlib.contextmanager
+    def _killed_after(self, timeout_s: float, is_long: bool) -> Iterator[None]:
+        """Ends the process if a long message is not done in time: a stopped one reads nothing."""
+        if not is_long:  # fits into the pipe, whatever the worker does
+            yield
+            return
+        timer = threading.Timer(max(timeout_s, 0.0), self._process.kill)
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
     def close(self) -> None:
         """Ask the worker to close its environments and end."""
+        writable = select.poll()
+        writable.register(self._connection.fileno(), select.POLLOUT)
         with contextlib.suppress(OSError):
-            self._connection.send_bytes(CLOSE)
+            if self._lost is None and writable.poll(0):  # or else it would not be read
+                self._connection.send_bytes(CLOSE)
 
-    def end(self, timeout_s: float = _CLOSE_TIMEOUT_S) -> None:
+    def end(self, timeout_s: float) -> None:
         """Wait for the process to end; after `timeout_s`, kill it."""
-        self._process.join(timeout_s)
+        self._process.join(timeout_s if self._lost is None else 0.0)
         if self._process.is_alive():
             self._process.kill()
-            self._process.join()
-        self._process.close()
+            self._process.join(_KILL_TIMEOUT_S)
+        with contextlib.suppress(ValueError):  # in a system call that cannot be interrupted
+            self._process.close()
         self._connection.close()
 
     def _error(self, failure: Failure) -> Exception:
@@ -164,37 +243,34 @@ class Worker:
         )
 
     def _died(self) -> WorkerFailed:
-        self._process.join(_CLOSE_TIMEOUT_S)
+        self._process.join(_KILL_TIMEOUT_S)
         return self._gone(f"ended unexpectedly (exit code {self._process.exitcode})")
 
     def _gone(self, what: str) -> WorkerFailed:
-        process = f"the worker process (pid {self.pid}) of {self._recipe.description}"
-        return WorkerFailed(EnvError(f"{process} {what}"))
+        process = f"the worker process (pid {self.pid}) of {self.description}"
+        during = self._command if self._num_unanswered else b""
+        self._lost = WorkerFailed(EnvError(f"{process}, {what}."), during=during)
+        return self._lost
 
 
-def answers(workers: list[Worker], timeout_s: float | None) -> list[Any]:
-    """The answers of all workers to their last commands, in order.
+def answers(workers: Sequence[Worker], deadline: float) -> dict[Worker, Any]:
+    """The answer of each worker to its last command, or the `WorkerFailed` in place of it.
 
-    Raises:
-        WorkerFailed: the first that failed, after all have answered or run out of time.
+    Args:
+        deadline: for all of them, of `time.monotonic`.
     """
-    deadline = None if timeout_s is None else time.monotonic() + timeout_s
-    received, failure = [], None
+    received: dict[Worker, Any] = {}
     for worker in workers:
-        left = None if deadline is None else deadline - time.monotonic()
         try:
-            received.append(worker.receive(left))
+            received[worker] = worker.receive(deadline - time.monotonic())
         except WorkerFailed as failed:
-            failure = failure or failed
-    if failure is not None:
-        raise failure
+            received[worker] = failed
     return received
 
 
-def _order(context: BaseContext, recipe: Recipe) -> Order | bytes:
+def _order(context: BaseContext, order: Order) -> Order | bytes:
     if context.get_start_method() == "fork":
-        return Order(recipe, bindings=None, environment={})
-    order = Order(recipe, config.snapshot(), dict(os.environ))
+        return replace(order, bindings=None, environment={})
     try:
         return dumps(order)
     except (TypeError, pickle.PicklingError, AttributeError) as error:

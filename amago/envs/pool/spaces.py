@@ -11,6 +11,7 @@ import numpy as np
 
 from amago.core.errors import ConfigError
 from amago.envs.amago_env import AMAGOEnv
+from amago.envs.spaces import choices_of
 
 
 @dataclass(frozen=True)
@@ -45,20 +46,25 @@ class PoolSpaces:
 
     @property
     def action_width(self) -> int:
-        """Numbers in an action as the policy gives it: 1 index, or `A`."""
-        return 1 if isinstance(self.action, gym.spaces.Discrete) else self.action_size
+        """Numbers in an action as the policy gives it: an index for each choice, or `A`."""
+        return len(choices_of(self.action)) or self.action_size
 
     @property
     def rl2(self) -> gym.spaces.Box:
         """Previous reward, then previous action: `1 + A` numbers."""
         return gym.spaces.Box(-np.inf, np.inf, (1 + self.action_size,), np.float32)
 
+    def fits(self, other: "PoolSpaces") -> bool:
+        """Whether timesteps and actions of the other fit into arrays made for this one."""
+        return self._layout() == other._layout()
+
     def _layout(self) -> dict[str, object]:
         observations = {
             f"observation '{key}'": (space.shape, space.dtype)
             for key, space in self.observation.spaces.items()
         }
-        return {**observations, "action": (type(self.action).__name__, self.action_size)}
+        kind = type(self.action).__name__
+        return {**observations, "action": (kind, choices_of(self.action) or self.action_size)}
 
 
 def common_spaces(spaces: Sequence[PoolSpaces]) -> PoolSpaces:

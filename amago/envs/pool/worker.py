@@ -12,6 +12,7 @@ import pickle
 import signal
 import threading
 import traceback
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle
@@ -21,11 +22,16 @@ from amago.core import config
 from amago.envs.pool.buffers import StepBuffers
 from amago.envs.pool.members import Recipe
 from amago.envs.pool.pickling import dumps
+from amago.envs.pool.row import Metrics
 from amago.envs.pool.rows import EnvRows
 from amago.envs.pool.spaces import PoolSpaces
+from amago.envs.pool.supervision import Fault
 
-RESET, STEP, CALL, CLOSE = b"r", b"s", b"c", b"x"
-"""Commands. `CALL` is followed by a pickle of a name and the arguments for each environment."""
+RESET, ANEW, STEP, CLOSE = b"r", b"a", b"s", b"x"
+CALL, STATE, NOISE, LOAD = b"c", b"d", b"n", b"l"
+"""Commands. `ANEW`: reset, and say that the episodes before were cut off. `STATE`: how to bring
+back the environments, and their exploration; `NOISE`: the latter only. `CALL` is followed by a
+pickle of a name and the arguments for each environment, `LOAD` by one of saved rows."""
 
 DONE, ANSWER, FAILED = b".", b"+", b"!"
 """Answers. The last two are followed by a pickle of what there is to say, or of a `Failure`."""
@@ -38,19 +44,33 @@ class Order:
     Attributes:
         bindings: gin's, as `core.config.snapshot` gives them. None where they were inherited.
         environment: variables of the parent; a fork server remembers those of its own start.
+        explorations: where the exploration of each environment goes on, and `names` of the episodes
+            that were cut off, if the worker takes the place of another.
     """
 
     recipe: Recipe
     bindings: bytes | None
     environment: dict[str, str]
+    explorations: Sequence[dict[str, Any] | None] = ()
+    names: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
 class Report:
-    """What the shared arrays cannot hold. `names` is None when they have not changed."""
+    """What the shared arrays cannot hold.
+
+    Attributes:
+        names: of the rows; None when they have not changed.
+        faults: that were dealt with.
+        notes: what else the pool should tell.
+        reasons: why rows could not be brought back, after `LOAD`.
+    """
 
     names: list[str] | None
     metrics: list[tuple[int, str, Any]]
+    faults: list[Fault]
+    notes: list[str]
+    reasons: list[str]
 
 
 @dataclass(frozen=True)
@@ -93,50 +113,79 @@ def serve(connection: Connection, order: Order | bytes) -> None:
 
 
 def _set_up(connection: Connection, order: Order | bytes) -> EnvRows | None:
-    """Make the environments, tell their spaces, take their part of the shared memory."""
+    """Make the environments, tell the spaces of each, take their part of the shared memory."""
+    members = []
     try:
-        recipe = _recipe(order)
-        members = recipe.make()
+        order = _carried_out(order)
+        recipe = order.recipe
+        for member in recipe.make():
+            _send(connection, ANSWER, (PoolSpaces.of(member.amago_env), member.amago_env.batched))
+            members.append(member)
+        for member, state in zip(members, order.explorations):
+            member.load_exploration_state(state)
     except Exception as error:
         _send(connection, FAILED, Failure.of(error))
         return None
-    _send(connection, ANSWER, [(PoolSpaces.of(m.amago_env), m.amago_env.batched) for m in members])
     num_envs, spaces = connection.recv()
     memory = os.fdopen(recv_handle(connection), "r+b")
     with memory:
         shared = mmap.mmap(memory.fileno(), 0)
-    rows = EnvRows(members, recipe.first, StepBuffers(num_envs, spaces, shared))
+    buffers = StepBuffers(num_envs, spaces, shared)
+    rows = EnvRows(
+        members, recipe.first, buffers, recipe.supervision, recipe.replayable, order.names
+    )
     connection.send_bytes(DONE)
     return rows
 
 
-def _recipe(order: Order | bytes) -> Recipe:
+def _carried_out(order: Order | bytes) -> Order:
     if isinstance(order, bytes):
         order = pickle.loads(order)
     assert isinstance(order, Order)
     os.environ.update(order.environment)
     if order.bindings is not None:
         config.restore(order.bindings)
-    return order.recipe
+    return order
 
 
 def _obey(connection: Connection, rows: EnvRows) -> None:
     names: list[str] = []
     while (command := connection.recv_bytes()) != CLOSE:
+        metrics, reasons = [], []
         try:
-            if command[:1] == CALL:
-                _send(connection, ANSWER, rows.call(*pickle.loads(command[1:])))
+            if command[:1] in _QUESTIONS:
+                _send(connection, ANSWER, _asked(rows, command))
                 continue
-            metrics = rows.step() if command == STEP else rows.reset()
+            if command[:1] == LOAD:
+                reasons = rows.load(pickle.loads(command[1:]))
+            else:
+                metrics = _MOVES[command](rows)
         except Exception as error:
             _send(connection, FAILED, Failure.of(error))
             continue
-        if metrics or rows.names != names:
+        if metrics or reasons or rows.faults or rows.notes or rows.names != names:
             changed = None if rows.names == names else rows.names
             names = rows.names
-            _send(connection, ANSWER, Report(changed, metrics))
+            _send(connection, ANSWER, Report(changed, metrics, rows.faults, rows.notes, reasons))
+            rows.faults, rows.notes = [], []
         else:
             connection.send_bytes(DONE)
+
+
+_MOVES: dict[bytes, Callable[[EnvRows], Metrics]] = {
+    STEP: EnvRows.step,
+    RESET: EnvRows.reset,
+    ANEW: EnvRows.begin_anew,
+}
+_QUESTIONS = (CALL, STATE, NOISE)
+
+
+def _asked(rows: EnvRows, command: bytes) -> Any:
+    if command == NOISE:
+        return rows.explorations()
+    if command == STATE:
+        return rows.environments(), rows.explorations()
+    return rows.call(*pickle.loads(command[1:]))
 
 
 def _send(connection: Connection, answer: bytes, content: Any) -> None:

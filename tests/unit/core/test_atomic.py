@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from amago.core.atomic import sweep_temporaries, write_whole
+from amago.core.atomic import sweep_temporaries, sync, write_whole
 
 
 def test_a_written_file_holds_all_pieces_and_nothing_else_is_left(tmp_path):
@@ -53,3 +53,19 @@ def test_only_what_dead_writers_left_is_swept(tmp_path, monkeypatch):
         (tmp_path / name).write_bytes(b"")
     assert sweep_temporaries(str(tmp_path)) == 1
     assert sorted(os.listdir(tmp_path)) == sorted([alive, elsewhere, "data.npz", ".tmp-strange"])
+
+
+def test_a_disk_that_takes_nothing_is_an_error_and_no_endless_loop(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "writev", lambda descriptor, pieces: 0)
+    with pytest.raises(OSError, match="none of the bytes"):
+        write_whole(str(tmp_path / "a"), [b"new"])
+    assert os.listdir(tmp_path) == []
+
+
+def test_files_and_directories_can_be_synced_later(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.readlink(f"/proc/self/fd/{fd}")))
+    (tmp_path / "a").write_bytes(b"x")
+    sync(str(tmp_path / "a"))
+    sync(str(tmp_path))
+    assert synced == [str(tmp_path / "a"), str(tmp_path)]

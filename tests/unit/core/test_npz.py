@@ -1,6 +1,9 @@
 import io
 import os
+import stat
+import struct
 import tempfile
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -10,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from amago.core.errors import TrajectoryError
-from amago.core.npz import encode, load_npz, read_rows, read_table, write_npz
+from amago.core.npz import encode, identity_of, load_npz, read_rows, read_table, write_npz
 
 DTYPES = [np.bool_, np.uint8, np.int64, np.uint16, np.float16, np.float32, np.float64]
 
@@ -86,6 +89,34 @@ def test_python_objects_are_not_written(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.parametrize("dtype", [np.complex64, np.longdouble, "U3", "M8[s]"])
+@pytest.mark.parametrize("compressed", [False, True])
+def test_what_would_not_be_read_back_is_not_written(tmp_path, dtype, compressed):
+    with pytest.raises(TypeError, match=r"'a' is .* at most 64 bits"):
+        write_npz(str(tmp_path / "x.npz"), {"a": np.zeros(3, dtype)}, compressed=compressed)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_big_endian_arrays_are_written_little_endian(tmp_path, compressed):
+    path = str(tmp_path / "x.npz")
+    write_npz(path, {"a": np.arange(3, dtype=">f8")}, compressed=compressed)
+    assert same(load_npz(path), {"a": np.arange(3, dtype="<f8")})
+
+
+def test_a_trajectory_of_over_4_gib_is_refused(tmp_path):
+    huge = np.broadcast_to(np.zeros(1), (2**29,))
+    with pytest.raises(TrajectoryError, match=r"4\.0 GiB does not fit"):
+        write_npz(str(tmp_path / "x.npz"), {"a": huge})
+
+
+def test_what_could_not_be_read_whole_is_not_compressed(tmp_path, monkeypatch):
+    monkeypatch.setattr("amago.core.npz.MAX_UNPACKED", 10)
+    path = str(tmp_path / "x.npz")
+    write_npz(path, small(), compressed=True)
+    assert same(read_in_place(path), small())
+
+
 def test_numpys_own_plain_files_are_read_in_place(tmp_path):
     np.savez(tmp_path / "x.npz", **small())
     assert same(read_in_place(tmp_path / "x.npz"), small())
@@ -109,8 +140,18 @@ def test_short_reads_are_continued(tmp_path, monkeypatch):
     write_npz(path, small())
     real = os.preadv
     monkeypatch.setattr(os, "preadv", lambda fd, outs, at: real(fd, [outs[0].cast("B")[:5]], at))
-    monkeypatch.setattr("amago.core.npz._HEAD", 256)
     assert same(read_in_place(path), small())
+
+
+def test_short_reads_of_what_is_examined_are_continued(tmp_path, monkeypatch):
+    path = str(tmp_path / "x.npz")
+    write_npz(path, small())
+    whole, real = os.path.getsize(path), os.pread
+    monkeypatch.setattr(
+        os, "pread", lambda fd, size, at: real(fd, min(size, 50) if size < whole else size, at)
+    )
+    assert same(read_in_place(path), small())
+    assert same(load_npz(path), small())
 
 
 def test_a_file_cut_while_it_is_read_is_an_error(tmp_path):
@@ -183,6 +224,9 @@ def npy(array, **kwargs):
 def hostile_members():
     good = npy(np.zeros(3))
     huge = npy(np.zeros(3)).replace(b"(3,), }", b"(1099511627776,), }").replace(b" " * 13, b"", 1)
+    vast = npy(np.zeros((0, 1, 1))).replace(b"(0, 1, 1), }", b"(0, 99999999999999, 9), }")
+    vast = vast.replace(b" " * 14, b"", 1)
+    deep = npy(np.zeros((1,) * 32)).replace(b"(1, ", b"(1, 1, ").replace(b" " * 3, b"", 1)
     return {
         "pickled objects": [("a.npy", npy(np.array([{}]), allow_pickle=True))],
         "text": [("a.npy", npy(np.array(["text"])))],
@@ -194,6 +238,9 @@ def hostile_members():
         "fewer bytes than declared": [("a.npy", good[:-1])],
         "a header that claims terabytes": [("a.npy", huge)],
         "code in the header": [("a.npy", good.replace(b"False", b"exit("))],
+        "wide floats": [("a.npy", npy(np.zeros(3, np.longdouble)))],
+        "no elements, and dimensions beyond all memory": [("a.npy", vast)],
+        "more dimensions than numpy has": [("a.npy", deep)],
     }
 
 
@@ -234,6 +281,91 @@ def test_a_compressed_bomb_is_refused_before_it_is_unpacked(tmp_path):
     assert os.path.getsize(path) < 10_000
     with pytest.raises(TrajectoryError, match="the limit is 1000000"):
         load_npz(path, max_bytes=1_000_000)
+
+
+def test_a_compressed_member_that_lies_about_its_size_stops_being_inflated_there(tmp_path):
+    path = tmp_path / "x.npz"
+    np.savez_compressed(path, a=np.zeros(30_000_000, np.uint8))
+    whole, size = path.read_bytes(), 30_000_128
+    path.write_bytes(whole.replace(size.to_bytes(4, "little"), (500).to_bytes(4, "little")))
+    tracemalloc.start()
+    try:
+        with pytest.raises(TrajectoryError, match="not of the size that the directory says"):
+            load_npz(str(path))
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("size", [2**20 + 1, 2**40])
+def test_a_file_that_claims_much_and_occupies_little_costs_little(tmp_path, size):
+    path = tmp_path / "x.npz"
+    write_npz(str(path), small())
+    whole = path.read_bytes()
+    path.write_bytes(b"")
+    os.truncate(path, size)
+    with path.open("r+b") as file:
+        file.seek(0, os.SEEK_END)
+        file.write(whole)
+    for read in (load_npz, read_in_place):
+        with pytest.raises(TrajectoryError):
+            read(str(path))
+
+
+def test_a_directory_of_any_length_is_not_read(tmp_path):
+    path = tmp_path / "x.npz"
+    length = 2**31
+    path.touch()
+    os.truncate(path, length)
+    end = struct.pack("<4s4H2IH", b"PK\x05\x06", 0, 0, 1, 1, length, 0, 0)
+    with path.open("r+b") as file:
+        file.seek(0, os.SEEK_END)
+        file.write(end)
+    with pytest.raises(TrajectoryError, match="directory has 2147483648 bytes"):
+        read_in_place(path)
+
+
+def test_a_64_bit_zip_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 100)
+    path = str(tmp_path / "x.npz")
+    np.savez(path, **small())
+    with pytest.raises(TrajectoryError, match="directory is not where"):
+        load_npz(path)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_compressions_that_numpy_does_not_use_are_refused(tmp_path, method):
+    path = str(tmp_path / "x.npz")
+    zip_of(path, [("a.npy", npy(np.zeros(30)))], method)
+    with pytest.raises(TrajectoryError, match=r"not read|no array"):
+        load_npz(path)
+
+
+@pytest.mark.parametrize("kind", ["directory", "pipe", "socket", "circle of links"])
+def test_what_is_no_file_is_rejected_and_not_waited_for(tmp_path, kind):
+    path = tmp_path / "x.npz"
+    if kind == "directory":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "socket":
+        os.mknod(path, stat.S_IFSOCK | 0o600)
+    else:
+        path.symlink_to(path)
+    with pytest.raises(TrajectoryError, match="is no file"):
+        load_npz(str(path))
+
+
+def test_a_change_of_the_file_changes_its_identity(tmp_path):
+    path = tmp_path / "x.npz"
+    write_npz(str(path), small())
+    descriptor = os.open(path, os.O_RDONLY)
+    before = identity_of(descriptor)
+    assert identity_of(descriptor) == before
+    os.utime(path, ns=(1, 1))
+    changed = identity_of(descriptor)
+    os.close(descriptor)
+    assert changed != before
 
 
 def test_column_major_arrays_are_not_read_in_place_but_are_read(tmp_path):

@@ -1,5 +1,8 @@
+from dataclasses import replace
+
 import gymnasium as gym
 import numpy as np
+import pytest
 from gymnasium.spaces import Box, Discrete
 
 from amago.envs import AMAGOEnv, EnvCreator, SequenceWrapper
@@ -136,3 +139,38 @@ def test_the_vectorised_env_takes_one_batch():
         envs.step(np.zeros((2, 1), np.uint8))
     envs.call_async("return_history")
     assert envs.call_wait()[0].data == {"batch": [2.0]}
+
+
+def test_a_trajectory_can_be_finished_by_hand(tmp_path):
+    env = SequenceWrapper(
+        AMAGOEnv(ClimbBatch(), "batch", batched_envs=2), save_trajs_to=str(tmp_path)
+    )
+    env.reset()
+    env.step(np.zeros((2, 1), np.uint8))
+    first, _ = climb().reset()
+    env.finish_active_traj(1, first)
+    (finished,) = env.finished_trajs
+    assert finished.row == 1
+    assert finished.traj.time_idxs.ravel().tolist() == [0, 1]
+    assert [len(traj.time_idxs) for traj in env.active_trajs] == [2, 1]
+    with pytest.raises(ValueError, match="split_batched_timestep"):
+        env.finish_active_traj(0, replace(first, batched_envs=2, **two_rows_of(first)))
+
+
+def two_rows_of(timestep):
+    names = ("prev_action", "reward", "time_idx", "terminal")
+    return {name: np.repeat(getattr(timestep, name), 2, axis=0) for name in names}
+
+
+def test_without_the_batch_axis_gymnasiums_vector_environments_take_the_values():
+    env = SequenceWrapper(climb(), save_trajs_to=None)
+    env.drop_batch_axis()
+    obs, _ = env.reset()
+    assert env.observation_space.contains(obs)
+    obs, reward, terminated, truncated, _ = env.step(ACTION)
+    assert env.observation_space.contains(obs)
+    assert [np.shape(value) for value in (reward, terminated, truncated)] == [(), (), ()]
+    batch = SequenceWrapper(AMAGOEnv(ClimbBatch(), "batch", batched_envs=2), save_trajs_to=None)
+    batch.drop_batch_axis()
+    batch.reset()
+    assert batch.step(np.zeros((2, 1), np.uint8))[1].shape == (2,)

@@ -123,3 +123,10 @@ def test_the_empty_dataset_is_never_ready(experiment):
     assert dset.on_end_of_collection(experiment) == {}
     with pytest.raises(ConfigError):
         dset[0]
+
+
+def test_a_dataset_need_not_care_about_checkpoints_or_full_disks():
+    dset = DoNothingDataset()
+    dset.on_learning_begins(None)
+    dset.on_checkpoint_saved()
+    assert dset.make_room() == 0

@@ -4,11 +4,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amago.loading.filenames import age_key, env_field, file_stem, next_sequence, sequence_of
+from amago.loading.filenames import (
+    age_key,
+    env_field,
+    file_stem,
+    is_cut,
+    next_sequence,
+    sequence_of,
+    writer_of,
+)
 
 
-def name(sequence, unix_time=1.5, env="Toy_Env"):
-    return file_stem(env, sequence, 1, 2, length=7, unix_time=unix_time) + ".npz"
+def name(sequence, unix_time=1.5, env="Toy_Env", **kwargs):
+    return file_stem(env, sequence, 1, 2, length=7, unix_time=unix_time, **kwargs) + ".npz"
 
 
 def test_a_name_has_three_fields_and_ends_in_a_time():
@@ -55,3 +63,19 @@ def test_foreign_names_go_by_their_time_or_else_by_the_files(tmp_path):
 def test_the_next_sequence_is_above_all():
     assert next_sequence(["x.npz", name(4), name(9), ".tmp-1-h-aa"]) == 10
     assert next_sequence([]) == 1
+
+
+def test_a_trajectory_that_was_cut_says_so_and_keeps_its_place():
+    cut = name(2, was_cut=True)
+    assert cut == "ToyEnv_000000000002-00000001-00000002-L7-cut_1.500000.npz"
+    assert is_cut(cut)
+    assert not is_cut(name(2))
+    assert sequence_of(cut) == 2
+    assert cut.count("_") == 2
+    assert sorted([name(3), cut, name(1)], key=age_key) == [name(1), cut, name(3)]
+
+
+def test_the_writer_is_read_from_our_names_only():
+    assert writer_of(name(2, was_cut=True)) == writer_of(name(1)) == "00000001"
+    assert writer_of("a_b_3.5.npz") is None
+    assert not is_cut("a_b-L7-cut_3.5.npz")

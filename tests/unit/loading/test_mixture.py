@@ -40,6 +40,9 @@ class Constant(RLDataset):
     def delete(self):
         self.is_deleted = True
 
+    def make_room(self):
+        return self.value
+
 
 def mixture(*members, weights=(0.25, 0.75), **kwargs):
     mixed = MixtureOfDatasets(list(members), list(weights), **kwargs)
@@ -144,8 +147,35 @@ def test_deleting_reaches_every_member():
     assert all(member.is_deleted for member in mixed.datasets)
 
 
+def test_room_is_made_in_every_member():
+    assert mixture(Constant(2), Constant(3)).make_room() == 5
+
+
 def test_the_description_names_weights_and_members():
     assert mixture(Constant(0), Constant(1)).get_description() == "0.25 x d0; 0.75 x d1"
+
+
+def test_a_restored_mixture_counts_on_in_the_middle_of_an_epoch(experiment):
+    mixed, restored = mixture(Constant(0), Constant(1)), mixture(Constant(0), Constant(1))
+    values(mixed, 100)
+    restored.load_state_dict(mixed.state_dict())
+    for one in (mixed, restored):
+        for i in range(100, 300):
+            one[i]
+    metrics = at_epoch(restored, experiment, 0)
+    assert metrics == at_epoch(mixed, experiment, 0)
+    assert metrics["d1 Empirical Sample Weight (Previous Epoch)"] > 0.6
+
+
+def test_a_mixture_restored_between_listing_and_learning_has_the_weights_of_that_epoch(experiment):
+    def fresh():
+        return mixture(Constant(0), Constant(1, ready_at=1), smooth_sudden_starts=4)
+
+    mixed, restored = fresh(), fresh()
+    at_epoch(mixed, experiment, 2)  # `set_epoch` follows when learning begins
+    restored.load_state_dict(mixed.state_dict())
+    assert restored.sampling_weights == mixed.sampling_weights
+    assert values(restored, 50) == values(mixed, 50)
 
 
 def test_a_restored_mixture_goes_on_with_the_same_weights(experiment):

@@ -77,6 +77,99 @@ def test_damage_is_found_at_first_touch(tmp_path, make_traj):
         WindowReader().read(str(path), lambda n: (0, 1))
 
 
+def first_read(tmp_path, traj, compressed=False):
+    """Write `traj` and read all of it; returns the path and the reader, which knows the file."""
+    path, reader = str(tmp_path / "t.npz"), WindowReader()
+    write_npz(path, traj.to_dict(), compressed=compressed)
+    reader.read(path, lambda n: (0, n))
+    return path, reader
+
+
+def test_a_file_cut_after_it_was_examined_is_rejected_and_never_read_as_something_else(
+    tmp_path, make_traj
+):
+    path, reader = first_read(tmp_path, make_traj(50))
+    size = os.path.getsize(path)
+    for length in range(size - 1, 0, -size // 40):
+        os.truncate(path, length)
+        with pytest.raises(TrajectoryError):
+            reader.read(path, lambda n: (0, n))
+
+
+def test_a_file_cut_between_the_look_and_the_read_is_rejected(tmp_path, make_traj, monkeypatch):
+    path, reader = first_read(tmp_path, make_traj(50))
+
+    def pick_while_it_is_cut(n):
+        os.truncate(path, os.path.getsize(path) // 2)
+        return 0, n
+
+    with pytest.raises(TrajectoryError, match="became shorter while it was read"):
+        reader.read(path, pick_while_it_is_cut)
+
+
+def test_a_file_written_to_between_the_look_and_the_read_is_rejected(tmp_path, make_traj):
+    path, reader = first_read(tmp_path, make_traj(50))
+    os.utime(path, ns=(0, 0))
+    reader.read(path, lambda n: (0, n))
+
+    def pick_while_it_is_written(n):
+        with open(path, "r+b") as file:
+            file.seek(-40, os.SEEK_END)
+            file.write(b"?")
+        return 0, n
+
+    with pytest.raises(TrajectoryError, match="written to while it was read"):
+        reader.read(path, pick_while_it_is_written)
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("rews", np.nan), ("rl2s", np.inf), ("actions", -np.inf), ("_OBS_KEY_x", np.nan)],
+)
+def test_a_number_that_is_not_finite_is_found_at_first_touch(
+    tmp_path, make_traj, key, value, compressed
+):
+    flat = make_traj(50).to_dict()
+    flat[key][40, 0] = value
+    path = str(tmp_path / "t.npz")
+    write_npz(path, flat, compressed=compressed)
+    for read in (
+        lambda: WindowReader().read(path, lambda n: (0, 1)),
+        lambda: load_traj_from_disk(path),
+    ):
+        with pytest.raises(TrajectoryError, match=rf"'{key}' holds .* not finite \({value}\)"):
+            read()
+
+
+def test_a_boolean_that_is_neither_0_nor_1_is_found(tmp_path, make_traj):
+    flat = make_traj(5).to_dict()
+    flat["dones"].view(np.uint8)[3] = 2
+    path = str(tmp_path / "t.npz")
+    write_npz(path, flat)
+    with pytest.raises(TrajectoryError, match="'dones' holds a boolean"):
+        WindowReader().read(path, lambda n: (0, n))
+
+
+def test_large_arrays_are_looked_through_in_blocks(tmp_path, make_traj, monkeypatch):
+    monkeypatch.setattr("amago.loading.windows._BLOCK", 64)
+    traj = make_traj(50, tag=2)
+    path, reader = first_read(tmp_path, traj)
+    assert_is_window(reader.read(path, lambda n: (3, 9)), traj, 3, 9)
+    flat = traj.to_dict()
+    flat["_OBS_KEY_x"][50, 1] = np.nan
+    write_npz(path, flat)
+    with pytest.raises(TrajectoryError, match="not finite"):
+        reader.read(path, lambda n: (0, 1))
+
+
+def test_what_is_implausible_but_harmless_is_read(tmp_path, make_traj):
+    traj = make_traj(5)
+    traj.actions = traj.actions * 1e6
+    traj.time_idxs = traj.time_idxs[::-1].copy()
+    first_read(tmp_path, traj)
+
+
 def test_layouts_are_forgotten_beyond_the_limit(tmp_path, make_traj):
     reader = WindowReader(max_layouts=2)
     for i in range(5):

@@ -65,7 +65,7 @@ def act(envs, steps, **options):
     envs.reset()
     policy = CountingPolicy()
     actor = Actor(policy, envs.num_envs, torch.device("cpu"), nullcontext, sample=True)
-    rollout(envs, actor, steps, **options)
+    actor.steps_taken = rollout(envs, actor, steps, **options)
     return policy, actor
 
 
@@ -79,6 +79,41 @@ def test_it_stops_after_so_many_episodes(envs):
     policy, _ = act(envs, 100, episodes=3)
     assert len(policy.seen) == 4  # episodes end after 2, 3 and 4 steps
     assert envs.statistics.episodes_finished == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "taken"),
+    [({}, 7), ({"episodes": 3}, 4), ({"episodes": 99}, 7), ({"should_stop": lambda: True}, 1)],
+)
+def test_it_tells_how_many_steps_it_took(envs, options, taken):
+    _, actor = act(envs, 7, **options)
+    assert actor.steps_taken == taken
+
+
+def test_it_leaves_after_the_step_in_which_it_was_asked_to(envs):
+    steps = []
+    policy, _ = act(envs, 9, on_step=lambda: steps.append(1), should_stop=lambda: len(steps) == 3)
+    assert len(policy.seen) == 3
+    assert envs.timestep.time_idx.tolist() == [1, 0]
+
+
+def test_no_steps_are_no_steps(envs):
+    assert act(envs, 0)[1].steps_taken == 0
+
+
+def test_a_row_that_a_fault_cut_off_is_forgotten_too(envs, monkeypatch):
+    real = envs.pool.step
+
+    def faulty(actions):
+        step = real(actions)
+        if envs.statistics.frames == [0, 0]:  # as a pool says it of an environment made anew
+            step.stepped[0], step.started[0], step.interrupted[0] = False, True, True
+            step.timestep.time_idx[0] = 0
+        return step
+
+    monkeypatch.setattr(envs.pool, "step", faulty)
+    _, actor = act(envs, 1)
+    assert actor.hidden_state.tolist() == [0, 1]
 
 
 def test_hooks_see_every_step(envs):

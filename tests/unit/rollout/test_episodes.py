@@ -102,3 +102,37 @@ def test_the_bottom_quintile_is_the_20th_percentile():
 
 def test_no_finished_episode_gives_no_value_rather_than_nan():
     assert evaluation_metrics([ReturnHistory("")], [SpecialMetricHistory("")]) == {}
+
+
+def test_of_an_episode_that_a_fault_cut_off_only_the_frames_count():
+    stats = EpisodeStatistics(2)
+    stats.observe(step([5, 1], [0, 0], names=("old", "b")))
+    cut = step([0, 1], [0, 0], names=("new", "b"), stepped=[False, True])
+    cut.interrupted[0] = cut.started[0] = True
+    stats.observe(cut)
+    stats.observe(step([2, 1], [1, 1], names=("new", "b")))
+    assert [history.data for history in stats.returns] == [{"new": [2.0]}, {"b": [3.0]}]
+    assert [dict(c) for c in stats.frames_by_env_name] == [{"old": 1, "new": 1}, {"b": 3}]
+    assert stats.episodes_finished == 2
+
+
+def test_statistics_go_on_where_they_were_saved(through_checkpoint):
+    first, second = EpisodeStatistics(2), EpisodeStatistics(2)
+    first.observe(step([1, 7], [0, 1], metrics=[(1, "Success", [1, 0.5])]))
+    state = first.state_dict()
+    saved = through_checkpoint(state)
+    first.observe(step([1, 1], [1, 1], metrics=[(1, "Success", 1)]))
+    assert state["returns"] == [{}, {"b": [7.0]}]
+    second.load_state_dict(saved)
+    second.observe(step([1, 1], [1, 1], metrics=[(1, "Success", 1)]))
+    for ours, theirs in ((second.returns, first.returns), (second.specials, first.specials)):
+        assert [history.data for history in ours] == [history.data for history in theirs]
+    assert second.episodes_finished == first.episodes_finished == 3
+    assert (second.frames, first.frames) == ([1, 1], [2, 2])
+
+
+def test_statistics_of_other_environments_are_left_aside():
+    first, second = EpisodeStatistics(2), EpisodeStatistics(3)
+    first.observe(step([1, 7], [0, 1]))
+    second.load_state_dict(first.state_dict())
+    assert [history.data for history in second.returns] == [{}] * 3
