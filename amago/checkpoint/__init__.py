@@ -22,6 +22,7 @@ Nothing here is executable: JSON, safetensors, and state dicts read with `weight
 | module | idea |
 |---|---|
 | `run_state` | save and load a training state; the newest one that verifies; retention |
+| `tensor_file` | named tensors as the content of a `.safetensors` file |
 | `encoding` | nested values as JSON plus named tensors, and back |
 | `weights` | policy weights, alone |
 | `lock` | one live learner per run |
@@ -31,10 +32,12 @@ from importlib import import_module
 from typing import Any
 
 _HOME = {
+    "best": "run_state",
     "load_state": "run_state",
     "newest_valid": "run_state",
     "prune": "run_state",
     "read_info": "run_state",
+    "remove": "run_state",
     "save_state": "run_state",
     "verify": "run_state",
     "fetch_latest": "weights",

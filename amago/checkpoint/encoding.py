@@ -13,9 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from amago.checkpoint.tensor_file import DTYPE_NAMES
 from amago.core.errors import CheckpointError
-
-_UNSTORABLE_DTYPES = (torch.complex32, torch.complex128)  # safetensors has no name for them
 
 
 @dataclass
@@ -104,7 +103,7 @@ class _Encoder:
 
     def _store(self, tensor: Tensor, path: tuple[str, ...]) -> str:
         """The name the tensor goes by."""
-        if tensor.layout != torch.strided or tensor.dtype in _UNSTORABLE_DTYPES:
+        if tensor.layout != torch.strided or tensor.dtype not in DTYPE_NAMES:
             raise self._refusal(f"a {tensor.layout} tensor of {tensor.dtype}", path)
         name = self._free_name(".".join(path) or "value")
         source = tensor.detach()

@@ -46,17 +46,20 @@ class LearnerLock:
         """Take the lock, over from a dead owner if need be. Again is harmless.
 
         Raises:
-            ConfigError: another learner lives; the message says where.
+            ConfigError: another learner lives (the message says where), or the folder cannot be
+                written to.
         """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with _one_at_a_time(self.path.parent):
-            owner = self._owner()
-            if owner is not None and owner.get("token") != self._token:
-                if not self._is_stale(owner):
-                    raise ConfigError(_refusal(self.path, owner))
-                self.path.unlink(missing_ok=True)
-            if not self.is_held:
-                self._create()
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with _one_at_a_time(self.path.parent):
+                self._take()
+        except OSError as error:
+            self.release()
+            raise ConfigError(
+                f"cannot write '{self.path}': {error.strerror}. A learner keeps its record and its "
+                f"checkpoints in that folder: choose a ckpt_base_dir with room, where you may "
+                f"write."
+            ) from error
         if self._thread is None:
             self._stop.clear()
             self._thread = threading.Thread(target=self._beat, name="learner-lock", daemon=True)
@@ -68,8 +71,10 @@ class LearnerLock:
             self._stop.set()
             self._thread.join()
             self._thread = None
-        if self.is_held:
-            self.path.unlink(missing_ok=True)
+        # A lock that cannot be removed is stale once this process has ended.
+        with contextlib.suppress(OSError), _one_at_a_time(self.path.parent):
+            if self.is_held:
+                self.path.unlink(missing_ok=True)
 
     @property
     def is_held(self) -> bool:
@@ -89,11 +94,34 @@ class LearnerLock:
     ) -> None:
         self.release()
 
+    def _take(self) -> None:
+        for draft in self.path.parent.glob(f".{_FILE}.*"):  # of learners killed in this very place
+            draft.unlink(missing_ok=True)
+        owner = self._owner()
+        if owner is not None and owner.get("token") != self._token:
+            if not self._is_stale(owner):
+                raise ConfigError(_refusal(self.path, owner))
+            self.path.unlink(missing_ok=True)
+        if not self.is_held:
+            self._create()
+
     def _create(self) -> None:
-        content = json.dumps({**_this_process(), "token": self._token}, indent=1)
-        descriptor = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(content)
+        """Make the lock appear with its content; one killed here leaves no lock."""
+        draft = self._draft()
+        try:
+            draft.write_text(json.dumps({**_this_process(), "token": self._token}, indent=1))
+            try:
+                os.link(draft, self.path)
+            except FileExistsError:  # where `_one_at_a_time` cannot lock
+                raise ConfigError(_refusal(self.path, self._owner() or {})) from None
+            except OSError:  # a file system without hard links
+                os.rename(draft, self.path)
+        finally:
+            with contextlib.suppress(OSError):
+                draft.unlink(missing_ok=True)
+
+    def _draft(self) -> Path:
+        return self.path.with_name(f".{_FILE}.{self._token}")
 
     def _owner(self) -> dict[str, Any] | None:
         """What the lock says; empty if it cannot be read as one; None if there is none."""
@@ -116,7 +144,7 @@ class LearnerLock:
 
     def _age_s(self) -> float:
         """Seconds since the last touch, by the clock of the file system the lock is on."""
-        probe = self.path.with_name(f".{_FILE}.{self._token}")
+        probe = self._draft()
         try:
             probe.touch()
             return probe.stat().st_mtime - self.path.stat().st_mtime

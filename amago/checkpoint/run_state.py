@@ -8,18 +8,21 @@ Only the learner that holds the run's lock writes.
 import contextlib
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors.torch
 from safetensors import SafetensorError
 
+from amago.checkpoint import tensor_file
 from amago.checkpoint.encoding import decode, encode
-from amago.core.atomic import write_whole
+from amago.core.atomic import sync, write_whole
 from amago.core.errors import CheckpointError, amago_warning
 
 MANIFEST = "MANIFEST.json"
@@ -39,7 +42,7 @@ def save_state(
         path: the folder, `training_states/{run}_epoch_{E}`.
         parts: by name (letters, digits, `-`, `_`), e.g. "model", "optimizer", "rng"; each a value
             that `encoding.encode` takes.
-        info: JSON for the manifest, e.g. the step; read by `read_info` without the rest.
+        info: plain values for the manifest, e.g. the step; read by `read_info` without the rest.
 
     Raises:
         CheckpointError: something cannot be stored, or the disk refused. What was saved before is
@@ -51,7 +54,7 @@ def save_state(
         _clear_hidden(path.parent)
         try:
             scratch = _hidden(path, "tmp")
-            _write_folder(scratch, parts, dict(info or {}), _next_sequence(path.parent))
+            _write_folder(scratch, parts, _plain(info or {}), _next_sequence(path.parent))
             _put_in_place(scratch, path)
         except BaseException:
             with contextlib.suppress(OSError):
@@ -80,7 +83,7 @@ def read_info(path: str | Path) -> dict[str, Any]:
     Raises:
         CheckpointError: the folder or its manifest is missing or altered.
     """
-    return _read_manifest(_locate(Path(path)))["info"]
+    return decode(_read_manifest(_locate(Path(path)))["info"], {}, {})
 
 
 def verify(path: str | Path) -> None:
@@ -115,6 +118,32 @@ def newest_valid(folder: str | Path) -> Path | None:
     return None
 
 
+def best(folder: str | Path, key: str) -> Path | None:
+    """The training state in `folder` whose `info[key]` is highest; the later of two equals.
+
+    States that are not whole, or whose `info` has no number under that key, do not count; None if
+    there is no other.
+    """
+    scored = []
+    for path in _states(Path(folder)):
+        if _is_whole(path):
+            score = read_info(path).get(key)
+            if isinstance(score, (int, float)) and not math.isnan(score):
+                scored.append((score, _sequence(path), path))
+    return max(scored)[-1] if scored else None
+
+
+def remove(path: str | Path) -> None:
+    """Delete one training state, if it is there.
+
+    Raises:
+        CheckpointError: it could not be removed.
+    """
+    path = Path(path)
+    if path.parent.is_dir():
+        _delete(path.parent, [path])
+
+
 def prune(
     folder: str | Path, keep_last: int, keep_every: int | None = None, keep: Iterable[str] = ()
 ) -> list[Path]:
@@ -130,27 +159,34 @@ def prune(
     """
     if keep_last < 1:
         raise CheckpointError(f"keep_last is {keep_last}: that would delete the only checkpoint.")
+    keep = set(keep)
     whole = sorted((_sequence(path), path) for path in _states(Path(folder)) if _is_whole(path))
     doomed = [
         path
         for _, path in whole[:-keep_last]
-        if path.name not in set(keep) and not (keep_every and _epoch(path) % keep_every == 0)
+        if path.name not in keep and not (keep_every and _epoch(path) % keep_every == 0)
     ]
+    if doomed:
+        _delete(Path(folder), doomed)
+    return doomed
+
+
+def _delete(folder: Path, doomed: Iterable[Path]) -> None:
+    """Out of sight first, each by one rename: a state is never there in part."""
     try:
+        _clear_hidden(folder)
         for path in doomed:
-            os.rename(path, _hidden(path, "trash"))
-        _clear_hidden(Path(folder))
+            if path.exists():
+                os.rename(path, _hidden(path, "trash"))
+        _clear_hidden(folder)
     except OSError as error:
         raise CheckpointError(f"could not delete old checkpoints: {error}") from error
-    return doomed
 
 
 # ------------------------------------------------------------------------------------ writing
 
 
-def _write_folder(
-    folder: Path, parts: Mapping[str, Any], info: dict[str, Any], sequence: int
-) -> None:
+def _write_folder(folder: Path, parts: Mapping[str, Any], info: Any, sequence: int) -> None:
     os.mkdir(folder)
     files: dict[str, dict[str, Any]] = {}
     aliases: dict[str, dict[str, str]] = {}
@@ -159,10 +195,10 @@ def _write_folder(
             raise CheckpointError(f"'{name}' cannot name a part: use letters, digits, '-', '_'.")
         encoded = encode(value, name)
         aliases[name] = encoded.aliases
-        _write(folder, f"{name}.json", _json(encoded.tree), files)
+        _write(folder, f"{name}.json", [_json(encoded.tree)], files)
         if encoded.tensors:
-            payload = safetensors.torch.save(encoded.tensors)
-            _write(folder, f"{name}.safetensors", payload, files)
+            pieces = tensor_file.pieces(encoded.tensors)
+            _write(folder, f"{name}.safetensors", pieces, files)
     content = {
         "format": _FORMAT,
         "version": _VERSION,
@@ -175,9 +211,22 @@ def _write_folder(
     write_whole(str(folder / MANIFEST), [manifest], fsync=True)
 
 
-def _write(folder: Path, name: str, payload: bytes, files: dict[str, dict[str, Any]]) -> None:
-    write_whole(str(folder / name), [payload], fsync=True)
-    files[name] = {"size": len(payload), "sha256": _digest(payload)}
+def _plain(info: Mapping[str, Any]) -> Any:
+    numbers = {key: v.item() if isinstance(v, np.generic) else v for key, v in info.items()}
+    encoded = encode(numbers, "info")
+    if encoded.tensors:
+        raise CheckpointError(f"info holds tensors or arrays ({', '.join(encoded.tensors)}).")
+    return encoded.tree
+
+
+def _write(
+    folder: Path,
+    name: str,
+    pieces: Sequence[bytes | memoryview],
+    files: dict[str, dict[str, Any]],
+) -> None:
+    size = write_whole(str(folder / name), pieces, fsync=True)
+    files[name] = {"size": size, "sha256": _digest(*pieces)}
 
 
 def _put_in_place(scratch: Path, path: Path) -> None:
@@ -186,17 +235,12 @@ def _put_in_place(scratch: Path, path: Path) -> None:
     if path.exists():
         os.rename(path, _hidden(path, "old"))
     os.rename(scratch, path)
-    _sync(path.parent)
-    shutil.rmtree(_hidden(path, "old"), ignore_errors=True)
-
-
-def _sync(folder: Path) -> None:
-    """Flush the folder's list of names to the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync(str(path.parent))
+    except OSError:
+        os.rename(path, scratch)  # it may not survive: then the predecessor is what was saved
+        raise
+    _discard(_hidden(path, "old"))
 
 
 def _clear_hidden(folder: Path) -> None:
@@ -209,7 +253,13 @@ def _clear_hidden(folder: Path) -> None:
         if match["kind"] == "old" and not final.exists():
             os.rename(path, final)
         else:
-            shutil.rmtree(path, ignore_errors=True)
+            _discard(path)
+
+
+def _discard(hidden: Path) -> None:
+    """Delete what no longer counts; what the disk refuses to delete is left to the next save."""
+    with contextlib.suppress(OSError):  # not `ignore_errors`, which lets an error of `close` pass
+        shutil.rmtree(hidden)
 
 
 def _next_sequence(folder: Path) -> int:
@@ -226,9 +276,12 @@ def _next_sequence(folder: Path) -> int:
 def _read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     try:
-        manifest = json.loads(path.read_bytes())
+        payload = path.read_bytes()
+        manifest = json.loads(payload)
         content = {key: value for key, value in manifest.items() if key != "digest"}
-        if manifest["format"] != _FORMAT or manifest["digest"] != _digest(_json(content)):
+        # The bytes too: white space and the like are not covered by the digest.
+        is_as_written = payload == _json(manifest) and manifest["digest"] == _digest(_json(content))
+        if manifest["format"] != _FORMAT or not is_as_written:
             raise CheckpointError(f"{path}: the file has been altered.")
         if manifest["version"] != _VERSION:
             raise CheckpointError(
@@ -324,5 +377,8 @@ def _json(value: Any) -> bytes:
     return json.dumps(value, allow_nan=False, indent=1).encode("ascii")
 
 
-def _digest(payload: bytes) -> str:
-    return hashlib.sha256(payload).hexdigest()
+def _digest(*pieces: bytes | memoryview) -> str:
+    digest = hashlib.sha256()
+    for piece in pieces:
+        digest.update(piece)
+    return digest.hexdigest()

@@ -3,6 +3,7 @@
 | module | idea |
 |---|---|
 | `learner` | one gradient step |
+| `divergence` | an update whose gradient is not finite is skipped, and counted |
 | `optimizers` | AdamW, AdamW with relative steps, learning-rate warm-up |
 | `schedule` | which steps of the loop are due in an epoch |
 | `rng` | the global random streams, one per phase |

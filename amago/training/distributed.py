@@ -93,6 +93,12 @@ class Ranks:
         """The module that was given to `prepare`."""
         return model.module if isinstance(model, DistributedDataParallel) else model
 
+    def unwrap_optimizer(self, optimizer: Optimizer) -> Optimizer:
+        """The optimiser that was given to `prepare`."""
+        from accelerate.optimizer import AcceleratedOptimizer
+
+        return optimizer.optimizer if isinstance(optimizer, AcceleratedOptimizer) else optimizer
+
     # ------------------------------------------------------------------------ gradient steps
 
     def autocast(self) -> contextlib.AbstractContextManager:
@@ -127,18 +133,33 @@ class Ranks:
         self.accelerator.unscale_gradients(optimizer)
 
     @property
+    def scales_loss(self) -> bool:
+        """True in fp16: the scaler then skips updates whose gradient overflowed by itself."""
+        return self.accelerator.scaler is not None
+
+    @property
     def loss_scale(self) -> float:
         """Factor on gradients that have not been unscaled; 1 unless training in fp16."""
         scaler = self.accelerator.scaler
         return scaler.get_scale() if scaler is not None else 1.0
 
+    def restart_window(self) -> None:
+        """Count the batches of an accumulation window from zero again."""
+        self.accelerator.step = 0
+
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run needs: the state of the fp16 scaler, if there is one."""
+        """What a resumed run needs: the place in the accumulation window, and the state of the
+        fp16 scaler, if there is one.
+        """
         scaler = self.accelerator.scaler
-        return {"scaler": scaler.state_dict() if scaler is not None else None}
+        return {
+            "accumulated_batches": self.accelerator.step,
+            "scaler": scaler.state_dict() if scaler is not None else None,
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from `state_dict()`; a scaler that only one of the two runs has is left out."""
+        pass
         scaler = self.accelerator.scaler
         if scaler is not None and state["scaler"]:
             scaler.load_state_dict(dict(state["scaler"]))

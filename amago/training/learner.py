@@ -1,7 +1,8 @@
 """One gradient step: loss, backward, clip, targets, optimiser, schedule."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from torch import Tensor, nn
@@ -9,8 +10,9 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from amago.core.errors import amago_warning
+from amago.core.errors import DivergedError, amago_warning
 from amago.training.distributed import Ranks
+from amago.training.divergence import BadUpdates
 
 
 class Learnable(Protocol):
@@ -36,6 +38,10 @@ class Learnable(Protocol):
         """Clear the gradient of every parameter, trainable or not."""
         ...
 
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Every parameter, trainable or not, by name."""
+        ...
+
 
 class Learner:
     """Turns batches into updates. Made by the experiment; owns the count of updates.
@@ -47,6 +53,8 @@ class Learner:
         optimizer: as prepared by `ranks`.
         lr_schedule: stepped once per update, however many processes there are.
         grad_clip: largest global norm of the gradient of the trainable parameters.
+        max_bad_updates: so many updates in a row whose gradient is not finite end the run. Fewer
+            are skipped.
     """
 
     def __init__(
@@ -57,6 +65,7 @@ class Learner:
         lr_schedule: LRScheduler,
         ranks: Ranks,
         grad_clip: float,
+        max_bad_updates: int = 10,
     ) -> None:
         self.wrapped = wrapped
         self.policy = policy
@@ -67,15 +76,23 @@ class Learner:
         self.updates = 0
         self.is_window_open = False
         """True between the batches of one update; gradients are then half-way."""
+        self.looks_at_every_update = ranks.device.type == "cpu"
+        """Whether bad updates are looked for outside log steps too: where it costs no waiting."""
         self._trainable = tuple(policy.trainable_params)
+        self._bad_updates = BadUpdates(optimizer, ranks, max_bad_updates)
+        self._has_warned = False
 
     def step(self, batch: Any, log_step: bool) -> dict[str, Any]:
         """Learn from one batch; it completes an update when the accumulation window closes.
 
         Returns:
             "Loss" (a detached 0-d tensor) and the policy's `update_info`. On log steps also the
-            learning rate and the gradient norms after clipping; in a window that is still open,
-            the norms of the gradient summed so far. Nothing waits for the device but log steps.
+            learning rate, the gradient norms after clipping and, if there were any, the updates
+            skipped since the run began; in a window that is still open, the norms of the gradient
+            summed so far. Nothing waits for an accelerator but log steps.
+
+        Raises:
+            DivergedError: the gradient has not been finite for `max_bad_updates` updates.
         """
         with self.ranks.accumulate(self.wrapped):
             if not self.is_window_open:
@@ -88,50 +105,139 @@ class Learner:
         metrics = {"Loss": loss.detach(), **self.policy.update_info}
         if log_step:
             metrics |= self._log_metrics()
-            self._warn_if_not_finite(metrics)
+        if log_step or self.looks_at_every_update:
+            self._refuse_divergence(batch, metrics)
+        if log_step:
+            self._warn_of_bad_updates(metrics)
         return metrics
 
     def _update(self) -> None:
         self.ranks.unscale_gradients(self.optimizer)
-        clip_grad_norm_(self._trainable, self.grad_clip)
+        norm = clip_grad_norm_(self._trainable, self.grad_clip)
         # Before the optimiser step: targets lag one update, as in the published results
         # (tests/golden, kind train_step).
         self.policy.soft_sync_targets()
-        self.optimizer.step()
-        # In fp16 a gradient that overflowed is dropped: then there was no update to count.
-        if not getattr(self.optimizer, "step_was_skipped", False):
+        was_called = self._bad_updates.step(norm)
+        # A skipped update counts: only the device knows that it was skipped, and the schedule must
+        # not depend on the device.
+        self._advance_schedule(was_called)
+        self.updates += 1
+
+    def _advance_schedule(self, optimizer_was_called: bool) -> None:
+        if optimizer_was_called:
             self.lr_schedule.step()
-            self.updates += 1
+            return
+        with warnings.catch_warnings():
+            # torch takes a schedule that is ahead of its optimiser for a mistake in the order.
+            warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step", UserWarning)
+            self.lr_schedule.step()
 
     def _log_metrics(self) -> dict[str, Any]:
         scale = self.ranks.loss_scale if self.is_window_open else 1.0
         norms = {name: norm / scale for name, norm in self.policy.get_grad_norms().items()}
-        return {"Learning Rate": self.lr_schedule.get_last_lr()[0], **norms}
+        skipped = self._bad_updates.in_all
+        return {
+            "Learning Rate": self.lr_schedule.get_last_lr()[0],
+            **norms,
+            **({"Skipped Updates": skipped} if skipped else {}),
+        }
 
-    def _warn_if_not_finite(self, metrics: Mapping[str, Any]) -> None:
-        numbers = {name: float(metrics[name]) for name in metrics if _may_diverge(name)}
-        wrong = {name: value for name, value in numbers.items() if not math.isfinite(value)}
-        if wrong:
-            found = ", ".join(f"{name} is {value}" for name, value in wrong.items())
+    # ----------------------------------------------------------------------------- divergence
+
+    def _refuse_divergence(self, batch: Any, metrics: Mapping[str, Any]) -> None:
+        if not self._bad_updates.have_diverged:
+            return
+        metrics = {**metrics, **self._log_metrics()}
+        in_a_row = self._bad_updates.in_a_row
+        raise DivergedError(
+            f"training has diverged. Update {self.updates}: {self._what_is_wrong(metrics)}. Updates "
+            f"in a row whose gradient is not finite: {in_a_row} (max_bad_updates is "
+            f"{self._bad_updates.max_in_a_row}). They were skipped, so the weights are those of "
+            f"update {self.updates - in_a_row}, and checkpoints are sound. {_ADVICE}",
+            batch,
+            metrics,
+        )
+
+    def _warn_of_bad_updates(self, metrics: Mapping[str, Any]) -> None:
+        """Once for each streak of log steps at which something is not finite."""
+        is_wrong = bool(_not_finite(metrics)) or self._bad_updates.in_a_row > 0
+        if is_wrong and not self._has_warned:
             amago_warning(
-                f"after update {self.updates}: {found}. Training has diverged: look for rewards or "
-                f"observations that are not finite, lower learning_rate, or use "
-                f"mixed_precision='no'."
+                f"update {self.updates}: {self._what_is_wrong(metrics)}. An update whose gradient "
+                f"is not finite is skipped; {self._bad_updates.max_in_a_row} in a row end the run. "
+                f"{_ADVICE}"
             )
+        self._has_warned = is_wrong
+
+    def _what_is_wrong(self, metrics: Mapping[str, Any]) -> str:
+        wrong = _not_finite(metrics) or {"norm of the gradient": self._bad_updates.norm}
+        return ", ".join(f"{name} is {value}" for name, value in wrong.items())
+
+    # -------------------------------------------------------------------------------- resuming
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run needs besides policy, optimiser and schedule.
+        """What a resumed run needs besides policy, optimiser and schedule. Every process calls it.
 
-        Only between updates: gradients summed in an open window are not stored.
+        In an open accumulation window that includes the gradients summed so far.
         """
-        assert not self.is_window_open, "gradients of an open accumulation window cannot be saved"
-        return {"updates": self.updates, **self.ranks.state_dict()}
+        return {
+            "updates": self.updates,
+            "bad_updates": self._bad_updates.state_dict(),
+            "window": self._window() if self.is_window_open else None,
+            **self.ranks.state_dict(),
+        }
+
+    def _window(self) -> dict[str, Any]:
+        parameters = self.policy.named_parameters()
+        gradients = {name: p.grad.detach().cpu() for name, p in parameters if p.grad is not None}
+        return {
+            "batches_per_update": self.ranks.batches_per_update,
+            "gradients_by_rank": self.ranks.gather(gradients),
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from `state_dict()`."""
+        """Continue from `state_dict()`, in the middle of a window if it was.
+
+        Warns, and begins a new window, if the window was one of other batches per update or of
+        another number of processes.
+        """
         self.updates = state["updates"]
+        self._bad_updates.load_state_dict(state["bad_updates"])
         self.ranks.load_state_dict(state)
+        self._open_window(state["window"])
+
+    def _open_window(self, window: Mapping[str, Any] | None) -> None:
+        self.policy.zero_grad(set_to_none=True)
+        self.is_window_open = window is not None and self._fits(window)
+        if window is None:
+            return
+        if not self.is_window_open:
+            self.ranks.restart_window()
+            amago_warning(
+                "the state was saved between the batches of one update, with other "
+                "batches_per_update or another number of processes: that update begins again."
+            )
+            return
+        gradients = window["gradients_by_rank"][self.ranks.rank]
+        for name, parameter in self.policy.named_parameters():
+            if name in gradients:
+                parameter.grad = gradients[name].to(parameter.device, copy=True)
+
+    def _fits(self, window: Mapping[str, Any]) -> bool:
+        return (
+            window["batches_per_update"] == self.ranks.batches_per_update
+            and len(window["gradients_by_rank"]) == self.ranks.world_size
+        )
 
 
-def _may_diverge(name: str) -> bool:
-    return name == "Loss" or name.endswith("Grad Norm")
+_ADVICE = (
+    "Look for rewards or observations that are very large, lower learning_rate, or use "
+    "mixed_precision='no'."
+)
+
+
+def _not_finite(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """The loss and the gradient norms that are NaN or infinite, by name."""
+    names = [name for name in metrics if name == "Loss" or name.endswith("Grad Norm")]
+    numbers = {name: float(metrics[name]) for name in names}
+    return {name: value for name, value in numbers.items() if not math.isfinite(value)}

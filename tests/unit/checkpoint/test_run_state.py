@@ -1,10 +1,8 @@
 """A training state is whole and verified, or it is not there."""
 
-import errno
 import json
 import math
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +13,12 @@ from torch import nn
 
 from amago.checkpoint import run_state
 from amago.checkpoint.run_state import (
+    best,
     load_state,
     newest_valid,
     prune,
     read_info,
+    remove,
     save_state,
     verify,
 )
@@ -58,6 +58,17 @@ def test_a_state_comes_back(tmp_path: Path):
     assert load_state(tmp_path / "run_epoch_3")["progress"]["best"] == math.inf
     assert read_info(tmp_path / "run_epoch_3") == {"step": 7}
     assert hidden(tmp_path) == []
+
+
+def test_info_is_plain_values(tmp_path: Path):
+    info = {"score": math.inf, "step": 3, "names": ["a"], "place": None}
+    save_state(tmp_path / "s", parts(1.0), info=info)
+    assert read_info(tmp_path / "s") == info
+    save_state(tmp_path / "s", parts(1.0), info={"score": np.float32(0.5)})
+    assert read_info(tmp_path / "s") == {"score": 0.5}
+    with pytest.raises(CheckpointError, match="info holds tensors or arrays"):
+        save_state(tmp_path / "s", parts(2.0), info={"scores": np.ones(2)})
+    assert value_in(tmp_path / "s") == 1.0
 
 
 def test_the_folder_holds_json_safetensors_and_a_manifest_only(tmp_path: Path):
@@ -121,53 +132,7 @@ def test_training_continued_after_a_reload_equals_training_never_stopped(tmp_pat
         assert torch.equal(one, other)
 
 
-# ------------------------------------------------------------------------------ damaged files
-
-
-def files_of(folder: Path) -> list[str]:
-    save_state(folder / "probe", parts(1.0))
-    return visible(folder / "probe")
-
-
-def truncate(content: bytes) -> list[bytes]:
-    return [content[:size] for size in {0, 1, len(content) // 2, len(content) - 1}]
-
-
-def extend(content: bytes) -> list[bytes]:
-    return [content + b" ", content + content]
-
-
-def flip_bits(content: bytes) -> list[bytes]:
-    """One bit of every 5th byte, each of the eight in turn."""
-    damaged = []
-    for place in range(0, len(content), 5):
-        flipped = bytearray(content)
-        flipped[place] ^= 1 << (place // 5 % 8)
-        damaged.append(bytes(flipped))
-    return damaged
-
-
-@pytest.mark.parametrize("damage", [truncate, extend, flip_bits])
-@pytest.mark.parametrize(
-    "name", ["MANIFEST.json", "model.json", "model.safetensors", "progress.json"]
-)
-def test_a_damaged_file_is_refused_by_name_or_changes_nothing(
-    tmp_path: Path, name: str, damage: Callable[[bytes], list[bytes]]
-):
-    save_state(tmp_path / "s", parts(1.0))
-    path = tmp_path / "s" / name
-    content = path.read_bytes()
-    for damaged in damage(content):
-        path.write_bytes(damaged)
-        try:
-            # White space between the manifest's own entries carries nothing.
-            assert value_in(tmp_path / "s") == 1.0
-            assert name == "MANIFEST.json"
-            assert json.loads(damaged) == json.loads(content)
-        except CheckpointError as error:
-            assert name in str(error)  # noqa: PT017  (either outcome is right)
-        path.write_bytes(content)
-    assert value_in(tmp_path / "s") == 1.0
+# ------------------------------------------------ not what was saved (damage: tests/faults)
 
 
 @pytest.mark.parametrize("name", ["MANIFEST.json", "model.json", "model.safetensors"])
@@ -222,78 +187,6 @@ def test_a_part_that_cannot_be_stored_leaves_the_old_state(tmp_path: Path):
     assert hidden(tmp_path) == []
 
 
-# ------------------------------------------------------------------------- a disk that fails
-
-
-def operations_of_a_save(folder: Path, disk: Any) -> int:
-    """How many file operations replacing a state takes."""
-    save_state(folder / "run_epoch_1", parts(1.0))
-    disk.work()
-    save_state(folder / "run_epoch_1", parts(1.0))
-    return disk.count
-
-
-@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO])
-def test_a_full_or_broken_disk_leaves_the_old_state_and_nothing_partial(
-    tmp_path: Path, disk: Any, error: int
-):
-    total = operations_of_a_save(tmp_path / "count", disk)
-    failures = 0
-    for operation in range(1, total + 1):
-        folder = tmp_path / str(operation)
-        disk.work()
-        save_state(folder / "run_epoch_1", parts(1.0))
-        disk.fail_at(operation, error)
-        try:
-            save_state(folder / "run_epoch_1", parts(2.0))
-            expected = {2.0}
-        except CheckpointError as refused:
-            failures += 1
-            assert "run_epoch_1" in str(refused)  # noqa: PT017  (late failures are harmless)
-            expected = {1.0, 2.0}  # 2.0 where only the flush of the folder's list failed
-        disk.work()
-        assert value_in(folder / "run_epoch_1") in expected
-        assert visible(folder) == ["run_epoch_1"]
-        save_state(folder / "run_epoch_2", parts(3.0))
-        assert hidden(folder) == []
-    assert failures > total / 2
-
-
-def test_a_full_disk_at_the_first_save_leaves_nothing(tmp_path: Path, disk: Any):
-    disk.work()
-    save_state(tmp_path / "count" / "s", parts(1.0))
-    for operation in range(1, disk.count):
-        folder = tmp_path / str(operation)
-        disk.fail_at(operation, errno.ENOSPC)
-        with pytest.raises(CheckpointError):
-            save_state(folder / "s", parts(1.0))
-        disk.work()
-        if folder.exists():
-            assert [p for p in folder.iterdir() if p.name != "s"] == []
-
-
-def test_killed_at_any_operation_it_is_the_old_state_or_the_new_one(tmp_path: Path, disk: Any):
-    total = operations_of_a_save(tmp_path / "count", disk)
-    outcomes = []
-    for operation in range(1, total + 1):
-        folder = tmp_path / str(operation)
-        disk.work()
-        save_state(folder / "run_epoch_1", parts(1.0))
-        disk.kill_at(operation)
-        with pytest.raises(KeyboardInterrupt):
-            save_state(folder / "run_epoch_1", parts(2.0))
-        disk.work()
-        found = newest_valid(folder)
-        assert found == folder / "run_epoch_1"
-        outcomes.append(value_in(found))
-        assert set(visible(folder)) <= {"run_epoch_1"}
-        save_state(folder / "run_epoch_2", parts(3.0))  # the next save clears up
-        assert hidden(folder) == []
-        assert value_in(folder / "run_epoch_1") == outcomes[-1]
-    assert outcomes == sorted(outcomes)  # old up to the commit, new from then on
-    assert set(outcomes) == {1.0, 2.0}
-
-
 # --------------------------------------------------------------------- the newest; retention
 
 
@@ -345,3 +238,42 @@ def test_retention_counts_whole_checkpoints_only_and_leaves_what_it_does_not_kno
 def test_retention_never_deletes_everything(tmp_path: Path):
     with pytest.raises(CheckpointError, match="only checkpoint"):
         prune(tmp_path, keep_last=0)
+
+
+def test_the_best_state_has_the_highest_number_and_is_whole(tmp_path: Path):
+    assert best(tmp_path / "missing", "score") is None
+    scores = {1: 0.5, 2: 2.0, 3: math.nan, 4: None, 5: 2.0, 6: 1.0, 7: 9.0}
+    for epoch, score in scores.items():
+        save_state(tmp_path / f"run_epoch_{epoch}", parts(1.0), info={"score": score})
+    save_state(tmp_path / "run_epoch_8", parts(1.0))
+    (tmp_path / "run_epoch_7" / "model.safetensors").unlink()
+    assert best(tmp_path, "score") == tmp_path / "run_epoch_5"  # the later of two equals
+    assert best(tmp_path, "another") is None
+
+
+def test_the_best_state_can_be_kept(tmp_path: Path):
+    for epoch, score in {1: 0.0, 2: 7.0, 3: 1.0, 4: 2.0}.items():
+        save_state(tmp_path / f"run_epoch_{epoch}", parts(1.0), info={"score": score})
+    top = best(tmp_path, "score")
+    assert top is not None
+    prune(tmp_path, keep_last=1, keep=[top.name])
+    assert visible(tmp_path) == ["run_epoch_2", "run_epoch_4"]
+
+
+def test_a_state_is_removed_by_name(tmp_path: Path):
+    saved(tmp_path, 1, 2)
+    for _ in range(2):  # again is harmless
+        remove(tmp_path / "run_epoch_1")
+    remove(tmp_path / "missing" / "run_epoch_1")
+    assert visible(tmp_path) == ["run_epoch_2"]
+    assert hidden(tmp_path) == []
+
+
+@pytest.mark.parametrize("clear", [lambda path: prune(path.parent, keep_last=1), remove])
+def test_what_an_interrupted_deletion_or_save_left_is_no_obstacle(tmp_path: Path, clear):
+    saved(tmp_path, 1, 2)
+    (tmp_path / ".run_epoch_1.trash" / "more").mkdir(parents=True)
+    (tmp_path / "run_epoch_1").rename(tmp_path / ".run_epoch_1.old")
+    clear(tmp_path / "run_epoch_1")
+    assert visible(tmp_path) == ["run_epoch_2"]
+    assert hidden(tmp_path) == []

@@ -131,6 +131,15 @@ PROGRAM = """
         assert ranks.broadcast(f"seed of {rank}") == "seed of 0"
     ranks.barrier()
     torch.save(policy.state_dict(), f"{folder}/{world}-{rank}.pt")
+
+    ranks.batches_per_update = 8  # a window that stays open: each process has its own gradient
+    learner.step(data[rank : rank + 1], False)
+    gradient = policy.weight.grad.clone()
+    state = learner.state_dict()
+    assert len(state["window"]["gradients_by_rank"]) == world
+    learner.load_state_dict(state)
+    assert learner.is_window_open
+    assert torch.equal(policy.weight.grad, gradient)
     if world > 1:
         torch.distributed.destroy_process_group()
 """

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.random import MT19937
 
 from amago.checkpoint.run_state import load_state, save_state
 from amago.training.rng import PhaseRandomness
@@ -119,3 +120,50 @@ def test_loading_takes_effect_in_the_phase_in_place():
         first = draw()
         phases.load_state_dict(state)
         assert draw() == first
+
+
+def test_saved_inside_nested_phases_every_one_of_them_continues(tmp_path):
+    phases = PhaseRandomness(seed=4)
+    with phases("collect"):
+        draw()
+        with phases("evaluate"):
+            draw()
+            save_state(tmp_path / "s", {"rng": phases.state_dict()})
+            expected = [draw() for _ in range(3)]
+        expected += [draw() for _ in range(3)]
+    resumed = PhaseRandomness(seed=99)
+    resumed.load_state_dict(load_state(tmp_path / "s")["rng"])
+    assert draws_in(resumed, "evaluate", 3) + draws_in(resumed, "collect", 3) == expected
+
+
+def test_a_state_loaded_inside_a_phase_continues_there_and_gives_the_process_its_streams_back(
+    tmp_path,
+):
+    phases = PhaseRandomness(seed=4)
+    with phases("train"):
+        draw()
+        save_state(tmp_path / "s", {"rng": phases.state_dict()})
+        expected = [draw() for _ in range(3)]
+    random.seed(5), np.random.seed(5), torch.manual_seed(5)
+    resumed = PhaseRandomness(seed=99)
+    with resumed("train"):
+        resumed.load_state_dict(load_state(tmp_path / "s")["rng"])
+        assert [draw() for _ in range(3)] == expected
+    after = draw()
+    random.seed(5), np.random.seed(5), torch.manual_seed(5)
+    assert after == draw()
+
+
+@pytest.mark.parametrize(
+    "bits", [np.random.PCG64, np.random.PCG64DXSM, np.random.Philox, np.random.SFC64, MT19937]
+)
+def test_numpy_generators_continue_from_a_checkpoint(tmp_path, bits: type[np.random.BitGenerator]):
+    generator = np.random.Generator(bits(7))
+    generator.standard_normal(3)
+    generator.integers(0, 9, dtype=np.uint32)  # half of 64 bits; the other half is kept for later
+    save_state(tmp_path / "s", {"generator": generator.bit_generator.state})
+    expected = generator.integers(0, 2**31, size=5, dtype=np.uint32), generator.random(5)
+    resumed = np.random.Generator(bits(0))
+    resumed.bit_generator.state = load_state(tmp_path / "s")["generator"]
+    found = resumed.integers(0, 2**31, size=5, dtype=np.uint32), resumed.random(5)
+    assert np.array_equal(found, expected)
