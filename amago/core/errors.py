@@ -1,8 +1,12 @@
 """Errors and warnings a user may meet: what was wrong, what was there, what to do."""
 
+import os
+import sys
 import warnings
 from collections.abc import Mapping
 from typing import Any
+
+_PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
 
 
 class AmagoError(Exception):
@@ -58,5 +62,16 @@ class AmagoWarning(UserWarning):
 
 
 def amago_warning(msg: str, category: type[Warning] = AmagoWarning) -> None:
-    """Warn about something the user can change."""
-    warnings.warn(msg, category=category, stacklevel=2)
+    """Warn about something the user can change, at the line of the user's code that led here."""
+    warnings.warn(msg, category=category, stacklevel=_level_of_the_user())
+
+
+def _level_of_the_user() -> int:
+    """The `stacklevel`, from `amago_warning`, of the first caller outside of this package.
+
+    Python shows a DeprecationWarning only if it points at the user's own script.
+    """
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        level, frame = level + 1, frame.f_back
+    return level

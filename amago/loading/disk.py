@@ -259,7 +259,7 @@ class DiskTrajDataset(RLDataset):
 
     def delete(self, delete_protected: bool = False) -> None:
         """Delete every stored trajectory; protected ones only when asked to."""
-        kinds = ("fifo", "protected") if delete_protected else ("fifo",)
+        kinds = ("fifo", "set_aside", *(["protected"] if delete_protected else []))
         self._folder.delete(key for kind in kinds for key in self._list(kind))
         self._refresh_files()
 

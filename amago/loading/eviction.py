@@ -10,7 +10,7 @@ sampled, move to `set_aside/` when the run goes on, and are deleted by its next 
 
 import heapq
 import os
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Any
 
 from amago.core.errors import amago_warning
@@ -107,7 +107,7 @@ class Eviction:
         fifo = {key for key in present if key.startswith("fifo/")}
         self.superseded = fifo - self._needed_by_checkpoint - self._evicted_in_checkpoint
 
-    def go_on(self, own_writers: set[str] | None) -> set[str]:
+    def go_on(self, own_writers: Container[str] | None) -> set[str]:
         """The run goes on from the checkpoint: set aside what its writers wrote after that, and
         delete what was evicted before it, if it died between the two steps.
 
@@ -118,7 +118,7 @@ class Eviction:
             The keys that were deleted.
         """
         for key in self.superseded:
-            if own_writers is None or writer_of(os.path.basename(key)) in own_writers:
+            if own_writers is None or (writer_of(os.path.basename(key)) or "") in own_writers:
                 self._folder.move(key, "set_aside")
         self.superseded = set()
         return self._delete_evicted(self._evicted_in_checkpoint)

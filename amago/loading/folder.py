@@ -2,7 +2,8 @@
 
 buffer/
     fifo/         written by actors, evicted oldest first
-    protected/    the user's files: sampled, never deleted
+    protected/    the user's files: sampled, never deleted. A file has to appear whole there:
+                  copy it to a name that begins with a dot, then rename it
     quarantine/   damaged fifo files, each with the reason
     set_aside/    fifo files that are newer than the checkpoint a run went on from
 """

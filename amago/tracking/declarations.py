@@ -80,8 +80,37 @@ _DISK_DATASET = (
     Metric(
         "dataset/Trajectory Files Deleted",
         "files",
-        "Oldest trajectories removed after this epoch's collection, to stay within the limit.",
+        "Oldest trajectories that are sampled no more since this epoch's collection, to stay within "
+        "the limit. The next checkpoint deletes them.",
         source=_DISK,
+    ),
+    Metric(
+        "dataset/Trajectory Files Quarantined",
+        "files",
+        "Damaged files met since the previous row; collected ones were moved to quarantine/. Absent "
+        "if none.",
+        source=_DISK,
+    ),
+    Metric(
+        "dataset/Trajectory Files Gone While Reading",
+        "files",
+        "Reads since the previous row whose file another process had deleted; another file was "
+        "drawn. Absent if none.",
+        source=_DISK,
+    ),
+    Metric(
+        "dataset/Collector Policy Staleness (versions)",
+        "versions",
+        "How far behind the collectors act: publications the slowest live one has not read yet.",
+        "newest published version - smallest version a live collector acts with",
+        "amago/experiment/heartbeats.py",
+    ),
+    Metric(
+        "dataset/Environment Faults",
+        "faults",
+        "Environments replaced since this process began: they raised, died or hung; shown once "
+        "there is one.",
+        source="amago/envs/pool/supervision.py",
     ),
     Metric(
         "dataset/Buffer Disk Space (GB)",
@@ -162,6 +191,12 @@ _LOSSES = (
         _UPDATE,
     ),
     Metric("train/Learning Rate", "1", "The last value of the schedule.", source=_LEARNER),
+    Metric(
+        "train/Skipped Updates",
+        "updates",
+        "Updates whose gradient was not finite, so far; shown once there is one.",
+        source=_LEARNER,
+    ),
     *(
         Metric(
             f"train/{part} Grad Norm",

@@ -159,7 +159,7 @@ class Ranks:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from `state_dict()`; a scaler that only one of the two runs has is left out."""
-        pass
+        self.accelerator.step = state["accumulated_batches"]
         scaler = self.accelerator.scaler
         if scaler is not None and state["scaler"]:
             scaler.load_state_dict(dict(state["scaler"]))

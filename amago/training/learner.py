@@ -150,8 +150,8 @@ class Learner:
         metrics = {**metrics, **self._log_metrics()}
         in_a_row = self._bad_updates.in_a_row
         raise DivergedError(
-            f"training has diverged. Update {self.updates}: {self._what_is_wrong(metrics)}. Updates "
-            f"in a row whose gradient is not finite: {in_a_row} (max_bad_updates is "
+            f"training has diverged. Update {self.updates}: {self._what_is_wrong(metrics)}. "
+            f"Updates in a row whose gradient is not finite: {in_a_row} (max_bad_updates is "
             f"{self._bad_updates.max_in_a_row}). They were skipped, so the weights are those of "
             f"update {self.updates - in_a_row}, and checkpoints are sound. {_ADVICE}",
             batch,

@@ -137,29 +137,30 @@ def test_only_learners_are_refused_where_another_learns(tmp_path: Path):
     "error", [errno.EROFS, errno.EACCES, errno.ENOSPC, errno.EIO], ids=errno.errorcode.get
 )
 def test_a_folder_that_cannot_be_written_to_is_said_and_nothing_is_left(tmp_path: Path, error: int):
-    def try_to_learn(folder: Path, operation: int) -> None:
-        with Disk(folder) as disk:
+    def refuses(lock: LearnerLock, operation: int) -> bool:
+        with Disk(lock.path.parent) as disk:
             disk.fail_at(operation, error)
             try:
-                take_and_release(folder)
+                lock.acquire()
+                return False
             except ConfigError as refused:
-                for part in (str(folder), os.strerror(error), "choose a ckpt_base_dir"):
+                for part in (str(lock.path), os.strerror(error), "choose a ckpt_base_dir"):
                     assert part in str(refused)  # noqa: PT017  (a late failure does not matter)
-                os._exit(REFUSED)
+                return True
 
-    total = len(operations_of(lambda: take_and_release(tmp_path / "count"), tmp_path))
-    codes = []
+    counted = LearnerLock(tmp_path / "count")
+    total = len(operations_of(counted.acquire, tmp_path))
+    counted.release()
+    refusals = 0
     for operation in range(1, total + 1):
-        folder = tmp_path / str(operation)
-        pid = start_fork(lambda here=folder, at=operation: try_to_learn(here, at))
-        codes.append(wait_for(pid))
-        take_and_release(folder)
-        assert list(folder.iterdir()) == []
-    assert set(codes) == {0, REFUSED}
-    assert codes.count(REFUSED) >= 4
-
-
-REFUSED = 3
+        lock = LearnerLock(tmp_path / str(operation))
+        if refuses(lock, operation):
+            refusals += 1
+        else:
+            lock.release()
+        take_and_release(lock.path.parent)
+        assert list(lock.path.parent.iterdir()) == []
+    assert refusals >= 4
 
 
 def test_a_learner_killed_at_any_operation_leaves_no_lock_that_counts(tmp_path: Path):

@@ -14,12 +14,14 @@ import os
 import random
 import signal
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
+import torch.distributed
 from small_run import fingerprint, make_experiment
 
 _EXIT_RESUME = 75
@@ -76,21 +78,45 @@ def attempt(root: Path, countdown: Countdown, settings: dict[str, Any]) -> None:
     experiment.close()
 
 
-def in_a_fork(root: Path, at: int | None, number: signal.Signals, settings: dict[str, Any]) -> int:
-    """The exit code of an attempt that is signalled at event `at`; negative if it was killed."""
-    if (pid := os.fork()) == 0:
-        code = 1
-        try:
-            attempt(root, Countdown(at, lambda: os.kill(os.getpid(), number)), settings)
-            code = 0
-        except SystemExit as left:
-            code = int(left.code or 0)
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            sys.stderr.flush()
-            os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+def in_forks(arguments: argparse.Namespace, at: int | None) -> list[int]:
+    """The exit codes of an attempt, by rank (negative: killed). The last rank is interrupted."""
+    number = signal.Signals[f"SIG{arguments.signal}"]
+    rendezvous = tempfile.mktemp(dir=arguments.root.parent)
+    pids = []
+    for rank in range(arguments.ranks):
+        if (pid := os.fork()) == 0:
+            is_last = rank == arguments.ranks - 1
+            countdown = Countdown(at if is_last else None, lambda: os.kill(os.getpid(), number))
+            _run_rank(arguments, rank, rendezvous, countdown)
+        pids.append(pid)
+    return [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
+
+
+def _run_rank(
+    arguments: argparse.Namespace, rank: int, rendezvous: str, countdown: Countdown
+) -> NoReturn:
+    code = 1
+    try:
+        if arguments.ranks > 1:
+            join(rank, arguments.ranks, rendezvous)
+        attempt(arguments.root, countdown, arguments.settings)
+        code = 0
+    except SystemExit as left:
+        code = int(left.code or 0)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def join(rank: int, num_ranks: int, rendezvous: str) -> None:
+    """Become one of several processes of a run, as `accelerate launch` does."""
+    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(num_ranks))
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT="0", GLOO_SOCKET_IFNAME="lo")
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=num_ranks
+    )
 
 
 def main() -> None:
@@ -100,22 +126,31 @@ def main() -> None:
     parser.add_argument("--signal", choices=("KILL", "TERM"), default="KILL")
     parser.add_argument("--seed", type=int, default=0, help="of the events that interrupt")
     parser.add_argument("--longest", type=int, default=400, help="events of an attempt, at most")
+    parser.add_argument("--ranks", type=int, default=1, help="processes of the run")
     parser.add_argument("--settings", type=json.loads, default={}, help="of the experiment")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    number = signal.Signals[f"SIG{arguments.signal}"]
-    expected = -number if arguments.signal == "KILL" else _EXIT_RESUME
     rng = random.Random(arguments.seed)
-    points, finished = [], False
-    while not finished:
+    points: list[int | None] = []
+    while True:
         at = rng.randint(1, arguments.longest) if len(points) < arguments.kills else None
-        code = in_a_fork(arguments.root, at, number, arguments.settings)
-        finished = code == 0
-        if not finished and code != expected:
-            raise SystemExit(f"attempt {len(points)} (event {at}) ended with exit code {code}")
-        points += [at] if not finished else []
+        codes = in_forks(arguments, at)
+        if not any(codes):
+            break
+        check_interrupted(codes, arguments.signal, at)
+        points.append(at)
     result = {"interruptions": points, "fingerprint": fingerprint(arguments.root)}
     sys.stdout.write(json.dumps(result) + "\n")
+
+
+def check_interrupted(codes: list[int], signal_name: str, at: int | None) -> None:
+    """Refuse any end but the one that was asked for: a rank that is killed takes the others along."""
+    if signal_name == "KILL":
+        was_asked_for = codes[-1] == -signal.SIGKILL and all(codes)
+    else:  # before `learn` a signal does what it always does
+        was_asked_for = set(codes) == {_EXIT_RESUME} or codes[-1] == -signal.SIGTERM
+    if at is None or not was_asked_for:
+        raise SystemExit(f"an attempt (event {at}) ended with the exit codes {codes}")
 
 
 if __name__ == "__main__":

@@ -79,6 +79,14 @@ def test_kills_change_nothing_under_other_settings(settings, tmp_path, uninterru
     assert_same(result, uninterrupted(**settings))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("signal", ["KILL", "TERM"])
+def test_interrupting_one_of_two_processes_changes_nothing(signal, tmp_path, uninterrupted):
+    expected = run(tmp_path / "whole", "--ranks", "2")["fingerprint"]
+    flags = ("--ranks", "2", "--kills", "3", "--longest", "300", "--seed", "5")
+    assert_same(run(tmp_path / "cut", *flags, "--signal", signal), expected)
+
+
 def weights_after(root: Path, epochs: int, **settings: Any) -> str:
     experiment = make_experiment(root, epochs=epochs, **settings)
     experiment.start()

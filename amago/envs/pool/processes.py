@@ -144,7 +144,7 @@ class Worker:
                 if failed.raised is not None:
                     raise
                 name = getattr(factory, "__qualname__", repr(factory))
-                where = f"{failed.error} This was while environment {index} was made by {name}."
+                where = f"{failed.error}; this was while environment {index} was made by {name}"
                 raise WorkerFailed(EnvError(where)) from None
         return told
 
@@ -249,7 +249,7 @@ class Worker:
     def _gone(self, what: str) -> WorkerFailed:
         process = f"the worker process (pid {self.pid}) of {self.description}"
         during = self._command if self._num_unanswered else b""
-        self._lost = WorkerFailed(EnvError(f"{process}, {what}."), during=during)
+        self._lost = WorkerFailed(EnvError(f"{process}, {what}"), during=during)
         return self._lost
 
 

@@ -183,7 +183,7 @@ class EnvRows:
         b, at = self._buffers, row.row
         while True:
             loses = not (b.stepped[at] and (b.terminated[at] or b.truncated[at]))
-            self._endure(row, error, method, loses)
+            self._endure(row, error, method if loses else "reset", loses)
             if loses:
                 row.hold(interrupted=True)
             try:

@@ -173,7 +173,7 @@ class AsyncPool(RowPool):
     ) -> None:
         if failure.raised is not None and failure.raised.kind == ConfigError.__name__:
             raise failure.error
-        what = f"{failure.error} {culprit}".strip()
+        what = f"{failure.error}{culprit}"
         if failures >= self._supervision.max_failures:
             raise too_many(what, failures)
         consequence = (
@@ -308,7 +308,7 @@ def _first_not_done(worker: Worker, buffers: StepBuffers) -> str:
         zip(buffers.stepped[worker.rows], worker.names, strict=True), start=worker.rows.start
     ):
         if not stepped:
-            return f"Environment {row} ('{name}') was the first that had not been stepped."
+            return f"; environment {row} ('{name}') was the first that had not been stepped"
     return ""
 
 

@@ -46,8 +46,8 @@ class Fault:
 
     Attributes:
         kind: faults of one kind look alike, e.g. the name of the exception's class.
-        what: a sentence about it: which row, which environment, what happened.
-        consequence: a sentence about what was done, and what is lost.
+        what: happened, and where: which row, which environment.
+        consequence: what was done, and what is lost; whole sentences.
         trace: the traceback, as text; empty if there is none.
     """
 
@@ -79,7 +79,7 @@ class FaultLog:
             is_first = fault.kind not in self._kinds
             self._kinds.add(fault.kind)
             trace = f"\n\n{fault.trace}" if fault.trace and is_first else ""
-            amago_warning(f"fault {self.count}: {fault.what} {fault.consequence}{trace}")
+            amago_warning(f"fault {self.count}: {fault.what}. {fault.consequence}{trace}")
 
 
 def too_many(what: str, failures: int) -> EnvError:

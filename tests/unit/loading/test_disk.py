@@ -1,10 +1,6 @@
-import errno
 import json
 import os
 import pickle
-import shutil
-import subprocess
-import tempfile
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,7 +9,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from amago.core import config
-from amago.core.errors import AmagoWarning, ConfigError, TrajectoryError
+from amago.core.errors import AmagoWarning, TrajectoryError
 from amago.core.npz import write_npz
 from amago.hindsight import NoOpRelabeler, Relabeler
 from amago.loading import DiskTrajDataset, RLData_pad_collate, get_path_to_trajs
@@ -69,86 +65,6 @@ def test_foreign_files_are_ignored(make_disk, make_traj, experiment):
     add(dset, make_traj(6), "no fields at all.npz")
     metrics = dset.on_end_of_collection(experiment)
     assert metrics["Total Trajectory Files in Replay Buffer"] == 2
-
-
-def test_a_path_that_is_a_file_is_an_error_that_names_it(tmp_path):
-    (tmp_path / "d").write_text("not a directory")
-    with pytest.raises(ConfigError, match=r"d/buffer/fifo \(Not a directory\).*another dset_root"):
-        DiskTrajDataset(str(tmp_path), "d", 10)
-
-
-def test_a_directory_that_went_away_is_an_error_before_anything_is_read(make_disk):
-    dset = make_disk([6])
-    shutil.rmtree(dset.protected_path)
-    with pytest.raises(ConfigError, match=r"cannot list .*protected.*the disk is mounted"):
-        dset.configure(8, 5, "none", has_edit_rights=False)
-
-
-@pytest.fixture
-def as_nobody():
-    """For root, to whom modes of directories mean nothing, the rest of the test runs as nobody."""
-    root = tempfile.mkdtemp()
-    is_root = os.geteuid() == 0
-    if is_root:
-        os.chown(root, NOBODY, NOBODY)
-        try:
-            os.seteuid(NOBODY)
-        except OSError:
-            shutil.rmtree(root)
-            pytest.skip("this sandbox has no user but root: modes of directories mean nothing")
-    yield root
-    if is_root:
-        os.seteuid(0)
-    subprocess.run(["chmod", "-R", "u+rwX", root], check=True)
-    shutil.rmtree(root)
-
-
-@pytest.mark.parametrize("mode", [0o000, 0o444, 0o222])
-def test_a_directory_that_may_not_be_read_is_an_error(as_nobody, mode):
-    dset = DiskTrajDataset(as_nobody, "d", 10)
-    os.chmod(dset.fifo_path, mode)
-    with pytest.raises(ConfigError, match=r"cannot list .*fifo \(Permission denied\)"):
-        dset.configure(8, 5, "none", has_edit_rights=False)
-
-
-def test_a_directory_that_may_not_be_made_is_an_error(as_nobody):
-    os.chmod(as_nobody, 0o555)
-    with pytest.raises(ConfigError, match=r"cannot make .*fifo \(Permission denied\)"):
-        DiskTrajDataset(as_nobody, "d", 10)
-
-
-def test_a_read_only_directory_is_an_error_for_who_evicts_or_collects(as_nobody, experiment):
-    dset = DiskTrajDataset(as_nobody, "d", 10)
-    os.chmod(dset.fifo_path, 0o555)
-    dset.configure(8, 5, "none", has_edit_rights=False)
-    with pytest.raises(ConfigError, match=r"cannot write .*has_dset_edit_rights=False.*fifo"):
-        dset.configure(8, 5, "none", has_edit_rights=True)
-    experiment.has_dset_edit_rights = False
-    dset.configure_from_experiment(experiment)
-    experiment.train_timesteps_per_epoch = 10
-    with pytest.raises(ConfigError, match="cannot write"):
-        dset.configure_from_experiment(experiment)
-
-
-def test_a_full_disk_is_no_error_at_the_start(make_disk, monkeypatch):
-    dset = make_disk([6])
-    monkeypatch.setattr(os, "open", lambda *args: full_disk())
-    dset.configure(8, 5, "none", has_edit_rights=True)
-    monkeypatch.setattr(os, "open", lambda *args: read_only_disk())
-    with pytest.raises(ConfigError, match="Read-only file system"):
-        dset.configure(8, 5, "none", has_edit_rights=True)
-
-
-def full_disk():
-    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-def read_only_disk():
-    raise OSError(errno.EROFS, os.strerror(errno.EROFS))
-
-
-def test_trying_to_write_leaves_nothing(make_disk):
-    assert os.listdir(make_disk([]).fifo_path) == []
 
 
 # ---------------------------------------------------------------------------------- sampling
@@ -326,116 +242,7 @@ def test_only_the_main_process_deletes_and_the_others_wait(make_disk, experiment
     assert len(os.listdir(dset.fifo_path)) == 1
 
 
-# ------------------------------------------------------------------------------------ faults
-
-
-def test_a_file_that_vanished_gives_way_to_another(make_disk):
-    dset = make_disk([20, 30, 40])
-    before = origins(dset)
-    os.unlink(os.path.join(dset.fifo_path, "toy_1_1.npz"))
-    after = origins(dset)
-    assert {tag for tag, _, _ in after} == {0, 2}
-    assert [a for a, b in zip(after, before, strict=True) if b[0] != 1] == [
-        b for b in before if b[0] != 1
-    ]
-    assert dset.num_vanished >= sum(tag == 1 for tag, _, _ in before)
-
-
-def damage(dset, name, size=200):
-    os.truncate(os.path.join(dset.fifo_path, name), size)
-
-
-def test_a_damaged_file_goes_to_quarantine_and_the_others_are_sampled_as_before(make_disk):
-    dset = make_disk([20, 30, 40])
-    before = origins(dset)
-    damage(dset, "toy_1_1.npz")
-    fresh = make_disk([])
-    with pytest.warns(AmagoWarning, match=r"toy_1_1\.npz"):
-        after = origins(fresh)
-    assert [a for a, b in zip(after, before, strict=True) if b[0] != 1] == [
-        b for b in before if b[0] != 1
-    ]
-    quarantine = os.path.join(dset.buffer_path, "quarantine")
-    assert sorted(os.listdir(quarantine)) == ["toy_1_1.npz", "toy_1_1.npz.reason.json"]
-    with open(os.path.join(quarantine, "toy_1_1.npz.reason.json")) as file:
-        assert "truncated" in json.load(file)["reason"]
-    assert fresh.num_bad == 1
-
-
-@pytest.mark.filterwarnings("ignore::amago.core.errors.AmagoWarning")
-def test_metrics_tell_what_was_damaged_or_gone_since_the_last_ones(make_disk, experiment):
-    dset = make_disk([20] * 6)
-    damage(dset, "toy_1_1.npz")
-    os.unlink(os.path.join(dset.fifo_path, "toy_2_2.npz"))
-    origins(dset)
-    vanished = dset.num_vanished
-    metrics = dset.on_end_of_collection(experiment)
-    assert metrics["Trajectory Files Quarantined"] == 1
-    assert metrics["Trajectory Files Gone While Reading"] == vanished > 0
-    origins(dset)
-    metrics = dset.on_end_of_collection(experiment)
-    assert not {"Trajectory Files Quarantined", "Trajectory Files Gone While Reading"} & {*metrics}
-
-
-@pytest.mark.filterwarnings("ignore::amago.core.errors.AmagoWarning")
-def test_what_loader_workers_meet_is_counted_as_well(make_disk, experiment):
-    dset = make_disk([20] * 6)
-    damage(dset, "toy_1_1.npz")
-    os.unlink(os.path.join(dset.fifo_path, "toy_2_2.npz"))
-    for _ in DataLoader(dset, 8, num_workers=2, collate_fn=RLData_pad_collate):
-        pass
-    metrics = dset.on_end_of_collection(experiment)
-    assert metrics["Trajectory Files Quarantined"] == 1
-    assert metrics["Trajectory Files Gone While Reading"] > 0
-    assert dset.num_bad == 1
-
-
-def test_what_an_earlier_run_put_into_quarantine_is_not_counted(make_disk):
-    dset = make_disk([20, 30])
-    damage(dset, "toy_1_1.npz")
-    with pytest.warns(AmagoWarning):
-        origins(dset)
-    assert make_disk([]).num_bad == 0
-
-
-def test_a_quarantine_that_cannot_be_filled_stops_nothing(make_disk, monkeypatch):
-    dset = make_disk([20, 30])
-    damage(dset, "toy_1_1.npz")
-    monkeypatch.setattr("amago.loading.damage.write_whole", lambda *args: full_disk())
-    with pytest.warns(AmagoWarning, match="could not be put into quarantine: .*No space"):
-        assert {tag for tag, _, _ in origins(dset)} == {0}
-
-
-def test_without_edit_rights_a_damaged_file_stays_and_is_ignored(make_disk):
-    dset = make_disk([20, 30])
-    damage(dset, "toy_0_0.npz")
-    dset.configure(8, 5, "none", has_edit_rights=False)
-    with pytest.warns(AmagoWarning):
-        assert {tag for tag, _, _ in origins(dset)} == {1}
-    assert dset.num_bad == 1
-    assert len(os.listdir(dset.fifo_path)) == 2
-    dset._refresh_files()
-    assert {tag for tag, _, _ in origins(dset)} == {1}
-
-
-def test_a_damaged_protected_file_is_ignored_where_it_is(make_disk):
-    dset = make_disk([20])
-    path = os.path.join(dset.protected_path, "demo.npz")
-    with open(path, "wb") as file:
-        file.write(b"nonsense")
-    dset._refresh_files()
-    with pytest.warns(AmagoWarning, match="protected"):
-        origins(dset)
-    assert os.path.exists(path)
-
-
-@pytest.mark.filterwarnings("ignore::amago.core.errors.AmagoWarning")
-def test_many_damaged_files_stop_the_run(make_disk):
-    dset = make_disk([20] * 8)
-    for i in range(6):
-        damage(dset, f"toy_{i}_{i}.npz")
-    with pytest.raises(TrajectoryError, match="4 of 8 trajectory files"):
-        origins(dset)
+# ---------------------------------------------------------------------- what is not listed
 
 
 def test_a_full_disk_leaves_nothing_visible(make_disk, make_traj, monkeypatch, experiment):

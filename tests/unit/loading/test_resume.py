@@ -284,6 +284,17 @@ def test_loading_moves_nothing(run):
     assert stored(again) == 3
 
 
+def test_deleting_the_buffer_takes_what_is_evicted_or_set_aside_too(run):
+    run, dset = run
+    write(run, dset, 4)
+    dset.on_end_of_collection(run.settings)
+    dset.load_state_dict({**dset.state_dict(), "keys": []})
+    dset.on_learning_begins(run.settings)
+    assert stored(dset, "set_aside") == 2
+    dset.delete()
+    assert stored(dset) == stored(dset, "set_aside") == 0
+
+
 def test_a_second_call_of_learn_keeps_what_the_last_checkpoint_needs(run):
     run, dset = run
     write(run, dset, 2)
