@@ -108,6 +108,8 @@ class Experiment(Assembly):
             if steps_done == 0 and self._reset_is_due():
                 self.train_envs.reset()
                 self.hidden_state = None
+            self.train_envs.recorder.number_files()
+            self.ranks.barrier()  # nobody writes a file before all have numbered theirs
             self.hidden_state, _ = self.interact(
                 self.train_envs,
                 self.train_timesteps_per_epoch - steps_done,

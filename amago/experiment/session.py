@@ -29,12 +29,16 @@ def session(experiment: Experiment) -> Iterator[None]:
     """
     learns = experiment.role != "collect" and experiment.train_batches_per_epoch > 0
     owns_the_run = learns and experiment.ranks.is_main
-    if owns_the_run and experiment.epoch == 0 and experiment.grad_update_counter == 0:
+    is_new = experiment.epoch == 0 and experiment.grad_update_counter == 0
+    if owns_the_run and is_new:
         _refuse_finished(experiment)
     with LearnerLock(experiment.run_dir) if owns_the_run else contextlib.nullcontext():
         experiment.dataset.on_learning_begins(experiment)
         if experiment.ranks.is_main:
             experiment.record.open()
+        if learns and is_new and experiment.ckpt_interval:
+            # Killed before its first checkpoint, a run has to begin again from what was there.
+            state.save(experiment, state.interim_folder(experiment))
         try:
             with experiment.stop.listening():
                 yield
@@ -45,7 +49,7 @@ def session(experiment: Experiment) -> Iterator[None]:
 def _leave(experiment: Experiment, saves: bool) -> None:
     """Save what a stopped process must not lose. An abandoned collector just ends."""
     if saves:
-        state.save(experiment, state.stopped_folder(experiment))
+        state.save(experiment, state.interim_folder(experiment))
         experiment.console.line(
             "Stopped by a signal; everything is saved. To go on: the same script, with "
             "experiment.resume() between start() and learn()."

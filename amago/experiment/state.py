@@ -29,9 +29,11 @@ def folder(experiment: Experiment, epoch: int) -> str:
     return os.path.join(states_dir(experiment), f"{experiment.run_name}_epoch_{epoch}")
 
 
-def stopped_folder(experiment: Experiment) -> str:
-    """Where the state is kept that a run saves when a signal stops it, in whatever phase."""
-    return os.path.join(states_dir(experiment), f"{experiment.run_name}_stopped")
+def interim_folder(experiment: Experiment) -> str:
+    """Where a state between checkpoints is kept: of the beginning, or of where a signal stopped
+    the run. The next checkpoint takes its place.
+    """
+    return os.path.join(states_dir(experiment), f"{experiment.run_name}_interim")
 
 
 # ------------------------------------------------------------------------------------ saving
@@ -62,8 +64,8 @@ def save(experiment: Experiment, path: str) -> None:
 def _write(experiment: Experiment, path: str, parts: dict[str, Any]) -> None:
     experiment.record.local.flush()
     run_state.save_state(path, parts, info=_info(experiment))
-    if path != stopped_folder(experiment):
-        run_state.remove(stopped_folder(experiment))
+    if path != interim_folder(experiment):
+        run_state.remove(interim_folder(experiment))
 
 
 def prune(experiment: Experiment) -> None:

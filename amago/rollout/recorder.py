@@ -128,7 +128,7 @@ class Recorder:
             done += self._split()
         self.finished.extend(done)
         if self._must_list and step.stepped.any():
-            self._list_sequences()
+            self.number_files()
         if done and self.save_on_done:
             self._save_queue()
         return done
@@ -248,15 +248,16 @@ class Recorder:
             num_saved += 1
         return num_saved
 
-    def _list_sequences(self) -> None:
+    def number_files(self) -> None:
         """Number the next files above all that are there, whoever wrote them.
 
-        Once per collection phase, at its beginning: writers that take turns then agree about what
-        is older, however fast each of them is.
+        Once per collection phase, at its beginning: writers that take turns, or wait for each other
+        here, then agree about what is older, however fast each of them is. `observe` does it where
+        nobody did.
         """
-        assert self._files
-        self._files.number_above_all()
-        self._must_list = False
+        if self._files and self._must_list:
+            self._files.number_above_all()
+            self._must_list = False
 
     # --------------------------------------------------------------------------------- state
 

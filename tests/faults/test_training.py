@@ -49,13 +49,13 @@ def test_a_request_to_stop_saves_and_says_resume_me(where, tmp_path):
     with pytest.raises(SystemExit) as left:
         experiment.learn()
     assert left.value.code == 75
-    assert (tmp_path / "small/ckpts/training_states/small_stopped").is_dir()
+    assert (tmp_path / "small/ckpts/training_states/small_interim").is_dir()
     assert list(read_events(tmp_path / "small"))[-1]["status"] == "stopped"
     again = started(tmp_path, epochs=1)
     assert again.resume()
     again.learn()
     assert again.grad_update_counter > 0
-    assert not (tmp_path / "small/ckpts/training_states/small_stopped").exists()
+    assert not (tmp_path / "small/ckpts/training_states/small_interim").exists()
 
 
 def test_the_handlers_of_the_process_are_back_after_learning(tmp_path):
@@ -76,7 +76,7 @@ def test_a_second_signal_ends_the_process_at_once(tmp_path):
     with pytest.raises(SystemExit) as left:
         experiment.learn()
     assert left.value.code == 128 + signal.SIGTERM
-    assert not (tmp_path / "small/ckpts/training_states/small_stopped").exists()
+    assert not (tmp_path / "small/ckpts/training_states/small_interim").exists()
 
 
 def full_disk(monkeypatch, times: int) -> None:

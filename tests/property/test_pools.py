@@ -1,6 +1,7 @@
 """However the environments of a pool run, the numbers are the same, bit for bit."""
 
 import copy
+import json
 import sys
 
 import cloudpickle
@@ -60,20 +61,26 @@ ACTION_SPACES = {
 EXPLORATION = {"discrete": EpsilonGreedy, "continuous": BilevelEpsilonGreedy, "bits": None}
 
 
-def recipe(kind, num_envs, seed):
+def recipe(kind, num_envs, seed, replayable=False):
     space = ACTION_SPACES[kind]
-    return Recipe([lambda: Seasons(Weather(space))] * num_envs, EXPLORATION[kind], seed, "test")
+    factories = [lambda: Seasons(Weather(space))] * num_envs
+    return Recipe(factories, EXPLORATION[kind], seed, "test", replayable=replayable)
 
 
 def rollout(pool, kind, seed, length=30):
     """Copies of every `PoolStep`. What a row does is a function of the seed and its index."""
-    draws = [np.random.default_rng([seed, row]) for row in range(pool.num_envs)]
-    steps = [copy.deepcopy(pool.reset())]
-    for _ in range(length):
-        actions = np.stack([random_action(kind, rng) for rng in draws])
-        steps.append(copy.deepcopy(pool.step(actions)))
+    steps = [copy.deepcopy(pool.reset()), *further(pool, kind, seed, length)]
     pool.close()
     return steps
+
+
+def further(pool, kind, seed, length):
+    """Copies of the `PoolStep`s that follow."""
+    draws = [np.random.default_rng([seed, row]) for row in range(pool.num_envs)]
+    return [
+        copy.deepcopy(pool.step(np.stack([random_action(kind, rng) for rng in draws])))
+        for _ in range(length)
+    ]
 
 
 def random_action(kind, rng):
@@ -87,7 +94,7 @@ def random_action(kind, rng):
 def assert_same(one, other):
     assert one.env_names == other.env_names
     assert one.metrics == other.metrics
-    for name in ("reward", "terminated", "truncated", "started", "stepped"):
+    for name in ("reward", "terminated", "truncated", "started", "stepped", "interrupted"):
         assert_equal(getattr(one, name), getattr(other, name))
     assert_same_timestep(one.timestep, other.timestep, np.ones_like(one.ended))
     assert_same_timestep(one.final, other.final, one.ended)
@@ -161,3 +168,63 @@ def test_the_state_of_the_noise_is_the_same_and_can_be_given_back():
     again.call_each("load_state_dict", [(state,) for state in states[0]])
     assert [state["rng"] for state in again.call("state_dict")] == [rng for rng, *_ in here]
     again.close()
+
+
+# ------------------------------------------------------------------------- saving and going on
+
+
+def made(order, mode):
+    return SyncPool(order) if mode == "sync" else AsyncPool(order, num_workers=2)
+
+
+def check_going_on(kind, num_envs, seed, before, after, modes, carried):
+    """`before` steps, saved, `after` steps: the same as those of a pool that is brought back."""
+    config.bind({"BilevelEpsilonGreedy.rollout_horizon": 7})
+    order = recipe(kind, num_envs, seed, replayable=True)
+    first, second = (made(order, mode) for mode in modes)
+    first.reset()
+    steps = further(first, kind, seed, before)
+    state = carried(first.state_dict())
+    at = second.load_state_dict(state)
+    assert not at.interrupted.any()
+    assert not at.started.any()
+    if steps:
+        assert_same_timestep(at.timestep, steps[-1].timestep, np.ones(num_envs, bool))
+        assert at.env_names == steps[-1].env_names
+    here, there = (further(pool, kind, seed + 1, after) for pool in (first, second))
+    for one, other in zip(here, there, strict=True):
+        assert_same(one, other)
+    assert_same_state(first.state_dict(), second.state_dict())
+    first.close()
+    second.close()
+
+
+def assert_same_state(one, other):
+    np.testing.assert_equal(one, other)
+
+
+@pytest.mark.parametrize("second", ["sync", "async"])
+@pytest.mark.parametrize("first", ["sync", "async"])
+@settings(max_examples=8)
+@given(
+    kind=st.sampled_from(sorted(ACTION_SPACES)),
+    num_envs=st.integers(2, 4),
+    seed=st.integers(0, 2**40),
+    before=st.integers(0, 25),
+    after=st.integers(1, 15),
+)
+def test_a_pool_that_is_brought_back_gives_the_numbers_of_the_first(
+    first, second, kind, num_envs, seed, before, after
+):
+    check_going_on(kind, num_envs, seed, before, after, (first, second), carried=lambda x: x)
+
+
+@pytest.mark.parametrize("kind", sorted(ACTION_SPACES))
+def test_what_is_saved_of_a_pool_survives_a_checkpoint(kind):
+    from amago.checkpoint.encoding import decode, encode  # torch: the other tests do without
+
+    def stored(state):
+        encoded = encode(state, "envs")
+        return decode(json.loads(json.dumps(encoded.tree)), encoded.tensors, encoded.aliases)
+
+    check_going_on(kind, 3, 5, 12, 12, ("sync", "async"), stored)

@@ -114,6 +114,7 @@ def join(rank: int, num_ranks: int, rendezvous: str) -> None:
     """Become one of several processes of a run, as `accelerate launch` does."""
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(num_ranks))
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT="0", GLOO_SOCKET_IFNAME="lo")
+    os.environ.update(ACCELERATE_USE_CPU="true")
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=num_ranks
     )
@@ -144,7 +145,7 @@ def main() -> None:
 
 
 def check_interrupted(codes: list[int], signal_name: str, at: int | None) -> None:
-    """Refuse any end but the one that was asked for: a rank that is killed takes the others along."""
+    """Refuse any end but what was asked for: a rank that is killed takes the others along."""
     if signal_name == "KILL":
         was_asked_for = codes[-1] == -signal.SIGKILL and all(codes)
     else:  # before `learn` a signal does what it always does

@@ -12,11 +12,10 @@ from zlib import crc32
 
 import numpy as np
 
-MAX_REPLAYED_STEPS = 200_000
+_FIRST_CAPACITY = 64
+MAX_REPLAYED_STEPS = _FIRST_CAPACITY * 2**12
 """Of one episode: longer ones are not replayed, so that neither memory nor resuming is unbounded.
 """
-
-_FIRST_CAPACITY = 64
 
 
 class EpisodeLog:

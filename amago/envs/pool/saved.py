@@ -150,7 +150,11 @@ def rows_for(state: dict[str, Any], num_envs: int) -> list[dict[str, Any]]:
     Of a state of another number, only the exploration (of row `i % n`) and the episode numbers are
     of use.
     """
-    rows = state["rows"]
+    rows = state.get("rows")
+    if rows is None:
+        reason = "they were saved as one batch, and now they are single environments"
+        blank = {"episode": 0, "name": "", "env": nothing(reason), "exploration": None}
+        return [blank] * num_envs
     if len(rows) == num_envs:
         return rows
     reason = f"the state is one of {len(rows)} environments, and now there are {num_envs}"

@@ -5,6 +5,7 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiBinary
 
 from amago.core.errors import ConfigError, EnvError
 from amago.envs import AMAGOEnv
+from amago.envs.checks import BadValueError, clamped
 
 
 class Counter(gym.Env):
@@ -209,3 +210,51 @@ def test_an_observation_space_of_dicts_keeps_its_keys():
         "a": (1, 1),
         "b": (1, 2, 2),
     }
+
+
+def test_the_last_action_is_kept_as_it_was_given():
+    env = AMAGOEnv(Counter(), "counter")
+    env.reset()
+    env.step(np.array([2], np.uint8))
+    assert env.last_action.tolist() == [[2]]
+    assert env.last_action.dtype == np.uint8
+
+
+def clamping(**scripted):
+    env = AMAGOEnv(Counter(**scripted), "counter")
+    env.clamps_bad_values = True
+    env.reset()
+    return env
+
+
+@pytest.mark.parametrize(
+    "returned, given",
+    [
+        ([np.nan, 1], [0, 1]),
+        ([np.inf, -np.inf], [100, 0]),  # the bounds of the space
+        ([3, 4], [3, 4]),
+    ],
+)
+def test_observations_that_are_not_finite_can_be_replaced(returned, given):
+    env = clamping(obs=np.array(returned, np.float32))
+    timestep = env.step(0)[0]
+    assert timestep.obs["observation"].tolist() == [given]
+    assert timestep.obs["observation"].dtype == np.float32
+    assert env.num_clamped == (returned != given)
+
+
+def test_without_bounds_infinity_becomes_the_largest_number_of_the_dtype():
+    limits = np.finfo(np.float32)
+    values = clamped(np.array([[np.inf, -np.inf]], np.float32), Box(-np.inf, np.inf, (2,)))
+    assert values.tolist() == [[limits.max, limits.min]]
+
+
+@pytest.mark.parametrize("reward, given", [(np.nan, 0), (-np.inf, np.finfo(np.float32).min)])
+def test_rewards_that_are_not_finite_can_be_replaced(reward, given):
+    assert clamping(reward=reward).step(0)[1].tolist() == [given]
+
+
+@pytest.mark.parametrize("scripted", [{"obs": np.zeros(3)}, {"reward": "high"}])
+def test_what_has_another_shape_or_dtype_cannot_be_replaced(scripted):
+    with pytest.raises(BadValueError, match="'counter', in step"):
+        clamping(**scripted).step(0)

@@ -101,7 +101,7 @@ def test_a_finished_episode_forgives_the_faults_before_it(open_pool, frail, stan
 def test_a_fault_can_be_an_error_at_once(open_pool, frail, stand_still, mode):
     pool = open_pool([frail({0: (1, stumble)})], mode, max_failures=1)
     pool.reset()
-    with pytest.raises(EnvError, match="environment 0 .'frail'. raised ZeroDivisionError"):
+    with pytest.raises(EnvError, match=r"environment 0 \('frail'\) raised ZeroDivisionError"):
         stand_still(pool)
 
 
@@ -130,7 +130,7 @@ def test_a_reset_that_is_asked_for_later_is_supervised_too(open_pool, frail, mod
 
 def test_the_first_reset_is_an_error_at_once(open_pool, frail, mode):
     pool = open_pool([frail(), frail({0: (0, stumble)})], mode)
-    with pytest.raises(EnvError, match="environment 1 .* raised ZeroDivisionError in reset"):
+    with pytest.raises(EnvError, match=r"environment 1 .* raised ZeroDivisionError in reset"):
         pool.reset()
 
 
@@ -145,9 +145,12 @@ def test_exploration_goes_on_where_it_was(open_pool, frail, stand_still, mode):
     script = {0: (3, stumble)}
     pool = open_pool([frail(script)], mode, exploration=EpsilonGreedy)
     pool.reset()
+    stand_still(pool)
+    stand_still(pool)
     with pytest.warns(AmagoWarning):
-        for _ in range(5):
-            stand_still(pool)
+        stand_still(pool)
+    stand_still(pool)
+    stand_still(pool)
     assert pool.call("global_step") == [5]
 
 

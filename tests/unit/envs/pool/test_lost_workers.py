@@ -146,7 +146,7 @@ def test_workers_that_die_again_and_again_are_an_error(open_pool, frail, stand_s
     pool.reset()
     with pytest.warns(AmagoWarning):
         stand_still(pool)
-    with pytest.raises(EnvError, match="exit code 7(.|\n)*fault 2 in a row"):
+    with pytest.raises(EnvError, match=r"exit code 7(.|\n)*fault 2 in a row"):
         stand_still(pool)
     with pytest.raises(EnvError, match="the pool is closed"):
         stand_still(pool)
@@ -164,9 +164,9 @@ def test_faults_in_a_worker_and_of_it_are_counted_together(open_pool, frail, sta
     script = {0: (1, raise_something), 1: (1, leave), 2: (1, raise_something)}
     pool = open_pool([frail(script)], "async", max_failures=3)
     pool.reset()
-    with pytest.warns(AmagoWarning):
-        stand_still(pool)
-        stand_still(pool)
+    for message in ("KeyError", "exit code 7"):
+        with pytest.warns(AmagoWarning, match=message):
+            stand_still(pool)
     with pytest.raises(EnvError, match="fault 3 in a row"):
         stand_still(pool)
 
@@ -238,7 +238,7 @@ def test_a_long_message_to_a_stopped_worker_does_not_wait_for_ever(open_pool, fr
     pool = open_pool([frail()], "async", step_timeout_s=TIMEOUT_S)
     pool.reset()
     os.kill(pool.call("pid")[0], signal.SIGSTOP)
-    with pytest.raises(EnvError, match="exit code -9|in time"):
+    with pytest.raises(EnvError, match=r"exit code -9|in time"):
         pool.call("mark", np.zeros(10_000_000))
     with pytest.warns(AmagoWarning):
         assert stand_still(pool).interrupted.all()
