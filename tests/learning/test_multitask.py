@@ -32,6 +32,7 @@ EQUAL = (1.0, 1.0, 1.0)
 CORNERS = ((0, 0), (2, 0), (2, 2), (0, 2))
 CENTRE = (1, 1)
 MOVES = ((1, 0), (0, 1), (-1, 0), (0, -1))
+CUES = 3
 STEPS = 10
 EPISODES = 480
 
@@ -54,7 +55,7 @@ class Room(gym.Env):
     def __init__(self, scales: tuple[float, ...]) -> None:
         self.scales = scales
         self.action_space = gym.spaces.Discrete(len(MOVES))
-        self.observation_space = gym.spaces.Box(0.0, 1.0, (9 + 3 + 4 + 1,), np.float32)
+        self.observation_space = gym.spaces.Box(0.0, 1.0, (9 + 3 + CUES + 1,), np.float32)
         self.task = 0
 
     def reset(
@@ -62,7 +63,7 @@ class Room(gym.Env):
     ) -> tuple[np.ndarray, dict[str, Any]]:
         super().reset(seed=seed)
         self.task = int(self.np_random.integers(len(self.scales)))
-        self.cue = int(self.np_random.integers(len(CORNERS)))
+        self.cue = int(self.np_random.integers(CUES))
         self.cell, self.time_step = CENTRE, 0
         return self._obs(), {}
 
@@ -80,7 +81,7 @@ class Room(gym.Env):
 
     def _obs(self) -> np.ndarray:
         cell = np.eye(9)[3 * self.cell[0] + self.cell[1]]
-        seen = (cell, np.eye(3)[self.task], np.eye(4)[self.cue], [self.time_step / STEPS])
+        seen = (cell, np.eye(3)[self.task], np.eye(CUES)[self.cue], [self.time_step / STEPS])
         return np.concatenate(seen).astype(np.float32)
 
 

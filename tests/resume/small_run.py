@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 import amago
-from amago.checkpoint.run_state import load_state
+from amago.checkpoint.run_state import load_state, newest_valid
 from amago.core import config
 from amago.envs import AMAGOEnv
 from amago.envs.builtin.frozen_lake import MetaFrozenLake
@@ -105,7 +105,9 @@ def make_experiment(root: Path, **settings: Any) -> amago.Experiment:
 def fingerprint(root: Path) -> dict[str, str]:
     """A hash of each thing that a finished run leaves. Wall-clock times are left out."""
     run = root / "small"
-    state = load_state(run / "ckpts" / "training_states" / f"small_epoch_{EPOCHS - 1}")
+    newest = newest_valid(run / "ckpts" / "training_states")
+    assert newest is not None
+    state = load_state(newest)
     state["run"].pop("record_step")  # rows of System/ are counted, and come by the clock
     state["dataset"] = _plain_names(state["dataset"])
     return {

@@ -78,6 +78,9 @@ class EnvRows:
     def begin_anew(self) -> Metrics:
         """Start the next episode in every environment, in place of one that was cut off."""
         self._begin_all()
+        for row in self._rows:
+            if not row.name:
+                row.read_name()
         self._finish()
         self._buffers.interrupted[self._own] = True
         return []

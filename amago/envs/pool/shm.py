@@ -64,8 +64,9 @@ class AsyncPool(RowPool):
         except BaseException:
             self.close()
             raise
+        self._num_steps = 0
         self._explorations: list[Any] = [None] * self.num_envs
-        self._steps_since_remembered = 0
+        self._remembered_at = np.zeros(self.num_envs, dtype=np.int64)
 
     def _set_up_all(self) -> None:
         deadline = time.monotonic() + self._supervision.start_timeout_s
@@ -98,14 +99,12 @@ class AsyncPool(RowPool):
         """Step every environment; a finished one begins its next episode in the same step."""
         self._check_open()
         self._buffers.take(actions)
-        self._steps_since_remembered += 1
+        self._num_steps += 1
         return self._command(STEP)
 
     def _command(self, command: bytes) -> PoolStep:
         told = self._ask(lambda worker: command)
-        faults: list[Fault] = []
-        self._replace_lost(told, faults)
-        self._tell(told, faults)
+        self._replace_lost(told)
         metrics = [m for said in told.values() if isinstance(said, Report) for m in said.metrics]
         return self._buffers.step(self._names, metrics)
 
@@ -127,38 +126,34 @@ class AsyncPool(RowPool):
         asked = [worker for worker in self._workers if worker not in lost]
         return {**answers(asked, time.monotonic() + timeout_s), **lost}
 
-    def _tell(self, told: dict[Worker, Any], faults: list[Fault]) -> None:
-        """Warn of what the workers dealt with, and of `faults` that were dealt with here."""
-        reports = [said for said in told.values() if isinstance(said, Report)]
-        if faults or reports:
-            notes = [note for report in reports for note in report.notes]
-            of_workers = [fault for report in reports for fault in report.faults]
-            self._fault_log.report(of_workers + faults, notes)
-
     # -------------------------------------------------------------------------------- faults
 
-    def _replace_lost(self, told: dict[Worker, Any], faults: list[Fault]) -> list[Worker]:
+    def _replace_lost(self, told: dict[Worker, Any]) -> None:
         """New workers in place of those that died or hang; their episodes begin anew.
 
-        Args:
-            faults: to append to.
-
-        Returns:
-            The new workers.
+        Warns of that, and of what the others have told.
         """
+        faults: list[Fault] = []
         failed = {w: said for w, said in told.items() if isinstance(said, WorkerFailed)}
         for failure in failed.values():
             if failure.raised is not None or not self._has_begun:
                 self._abort(failure.error)
-        return [self._replaced(worker, failure, faults) for worker, failure in failed.items()]
+        reports = [said for said in told.values() if isinstance(said, Report)]
+        reports += [self._replaced(worker, failed[worker], faults) for worker in failed]
+        reports = [report for report in reports if report is not None]
+        if faults or reports:
+            of_workers = [fault for report in reports for fault in report.faults]
+            notes = [note for report in reports for note in report.notes]
+            self._fault_log.report(faults + of_workers, notes)
 
-    def _replaced(self, old: Worker, failure: WorkerFailed, faults: list[Fault]) -> Worker:
+    def _replaced(self, old: Worker, failure: WorkerFailed, faults: list[Fault]) -> Report | None:
+        """Start another worker; returns what it has to say. Its faults are appended."""
         index, failures = self._workers.index(old), self._buffers.failures[old.rows]
         culprit = _first_not_done(old, self._buffers) if failure.during == STEP else ""
         try:
             while True:
                 failures += 1
-                self._endure(failure, culprit, int(failures.max()), faults)
+                faults.append(self._endured(failure, culprit, int(failures.max()), old.rows))
                 self._workers[index].end(0.0)
                 try:
                     return self._successor(index)
@@ -168,9 +163,8 @@ class AsyncPool(RowPool):
             self.close()
             raise
 
-    def _endure(
-        self, failure: WorkerFailed, culprit: str, failures: int, faults: list[Fault]
-    ) -> None:
+    def _endured(self, failure: WorkerFailed, culprit: str, failures: int, rows: slice) -> Fault:
+        """The fault, if it is endured; else the error is raised."""
         if failure.raised is not None and failure.raised.kind == ConfigError.__name__:
             raise failure.error
         what = f"{failure.error}{culprit}"
@@ -180,14 +174,14 @@ class AsyncPool(RowPool):
             "The running episodes of its environments were cut off; another process has made them "
             "anew and begun their next ones."
         )
-        if any(state is not None for state in self._explorations):
+        if self._recipe.exploration is not None:
+            lost = self._num_steps - int(self._remembered_at[rows].min())
             consequence += (
-                " Their exploration (its schedule and its noise) is where it was "
-                f"{self._steps_since_remembered} steps ago."
+                f" Their exploration (its schedule and its noise) is where it was {lost} steps ago."
             )
-        faults.append(Fault("lost worker", what, consequence))
+        return Fault("lost worker", what, consequence)
 
-    def _successor(self, index: int) -> Worker:
+    def _successor(self, index: int) -> Report | None:
         """Another worker in place of one, with the next episodes of its environments begun."""
         old = self._workers[index]
         deadline = time.monotonic() + self._supervision.start_timeout_s
@@ -205,9 +199,7 @@ class AsyncPool(RowPool):
         worker.give_memory(self.num_envs, self._buffers.spaces, self._opened[0].descriptor)
         worker.receive(deadline - time.monotonic())
         worker.send(ANEW, self._supervision.step_timeout_s)
-        report = worker.receive(self._supervision.step_timeout_s)
-        self._tell({worker: report}, [])
-        return worker
+        return worker.receive(self._supervision.step_timeout_s)
 
     # ------------------------------------------------------------------- saving, bringing back
 
@@ -221,11 +213,11 @@ class AsyncPool(RowPool):
             return
         self._check_open()
         for worker, told in self._answered(NOISE).items():
-            self._remember(worker, told)
-        self._steps_since_remembered = 0
+            self._remember(worker.rows, told)
 
-    def _remember(self, worker: Worker, explorations: Sequence[Any]) -> None:
-        self._explorations[worker.rows] = explorations
+    def _remember(self, rows: slice, explorations: Sequence[Any]) -> None:
+        self._explorations[rows] = explorations
+        self._remembered_at[rows] = self._num_steps
 
     def _answered(self, question: bytes) -> dict[Worker, Any]:
         """The answers of the workers that are not lost."""
@@ -239,14 +231,15 @@ class AsyncPool(RowPool):
         environments = [nothing("its worker process had died") for _ in range(self.num_envs)]
         for worker, (of_worker, explorations) in self._answered(STATE).items():
             environments[worker.rows] = of_worker
-            self._remember(worker, explorations)
-        self._steps_since_remembered = 0
+            self._remember(worker.rows, explorations)
         return environments, list(self._explorations)
 
     def _bring_back(self, rows: Sequence[dict[str, Any]]) -> list[str]:
-        self._explorations = [row["exploration"] for row in rows]
-        self._steps_since_remembered = 0
+        self._remember(slice(None), [row["exploration"] for row in rows])
         self._has_begun = True
+        for worker in self._workers:  # what is cut off has that name, also if the worker dies
+            saved = [row["name"] for row in worker.own_share(rows)]
+            worker.names = [name or told for name, told in zip(saved, worker.names, strict=True)]
         told = self._ask(
             lambda worker: LOAD + dumps(worker.own_share(rows)), self._supervision.start_timeout_s
         )
@@ -254,9 +247,7 @@ class AsyncPool(RowPool):
         for worker, said in told.items():
             lost = ["its worker process died, or took too long"] * len(worker.names)
             reasons[worker.rows] = said.reasons if isinstance(said, Report) else lost
-        faults: list[Fault] = []
-        self._replace_lost(told, faults)
-        self._tell(told, faults)
+        self._replace_lost(told)
         return reasons
 
     # --------------------------------------------------------------------------------- calls

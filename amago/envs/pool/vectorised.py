@@ -107,11 +107,17 @@ class VectorisedPool(EnvPool):
             self._fault_log.report([], [f"{note} (bad_values='clamp'). This is said once."])
         return step
 
+    def _begun_anew(self, names: list[str]) -> PoolStep:
+        """Episodes in place of those that were cut off, which had `names` (as far as known)."""
+        step = self._begin()
+        if len(names) != self.num_envs:
+            names = step.env_names
+        return replace(step, env_names=names, interrupted=step.started.copy())
+
     # -------------------------------------------------------------------------------- faults
 
     def _recover(self, error: Exception) -> PoolStep:
         """Begin an episode in every row, in place of those that a fault has ended."""
-        names = [""] * self.num_envs if self._latest is None else self._latest.env_names
         while True:
             try:
                 fault = self._endured(error)
@@ -122,8 +128,7 @@ class VectorisedPool(EnvPool):
             try:
                 if not isinstance(error, BadValueError):
                     self._make_anew()
-                step = self._begin()
-                return replace(step, env_names=names, interrupted=step.started.copy())
+                return self._begun_anew([] if self._latest is None else self._latest.env_names)
             except Exception as again:
                 error = again
 
@@ -180,17 +185,24 @@ class VectorisedPool(EnvPool):
 
     def _load(self, saved: dict[str, Any] | None) -> tuple[PoolStep, str]:
         """The step to go on from, and why it is not the saved one (else empty)."""
+        names, is_broken = [], False
         if saved is None:
-            return self._begun_anew(), "they were saved one by one, and now they are one batch"
-        self._episode = saved["episode"]
-        _load_exploration(self._member, saved, self.num_envs)
+            reason = "they were saved one by one, and now they are one batch"
+        else:
+            self._episode, names = saved["episode"], saved["names"]
+            _load_exploration(self._member, saved, self.num_envs)
+            try:
+                return self._restored(saved), ""
+            except NotRestored as why:
+                reason = str(why)
+            except Exception as error:
+                is_broken, reason = True, f"it raised {type(error).__name__}: {error}"
         try:
-            return self._restored(saved), ""
-        except NotRestored as why:
-            return self._begun_anew(), str(why)
+            if is_broken:
+                self._make_anew()
+            return self._begun_anew(names), reason
         except Exception as error:
-            self._make_anew()
-            return self._begun_anew(), f"it raised {type(error).__name__}: {error}"
+            return self._recover(error), reason
 
     def _restored(self, saved: dict[str, Any]) -> PoolStep:
         if saved["env"]["kind"] != "state":
@@ -202,13 +214,6 @@ class VectorisedPool(EnvPool):
         env.step_count[:] = saved["step_count"]
         env.restarting = saved["restarting"].copy()
         return _standstill(timestep, saved["names"])
-
-    def _begun_anew(self) -> PoolStep:
-        try:
-            step = self._begin()
-        except Exception as error:
-            step = self._recover(error)
-        return replace(step, interrupted=step.started.copy())
 
     # ------------------------------------------------------------------------------- the rest
 

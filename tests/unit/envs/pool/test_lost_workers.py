@@ -213,6 +213,7 @@ def test_a_worker_that_dies_while_it_is_brought_back_begins_anew(open_pool, frai
     assert "because its worker process died" in str(warned[-1].message)
     assert step.interrupted.tolist() == step.started.tolist() == [False, True]
     assert obs_of(step) == [[first_obs(0, 0)[0], 3], first_obs(1, 1)]
+    assert step.env_names == ["frail", "frail"]
     assert stand_still(pool).stepped.all()
 
 
