@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from amago.core.atomic import sweep_temporaries, write_whole
 from amago.tracking.redact import redact_config, redact_text
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
@@ -29,16 +30,8 @@ def write_config(run_dir: str | os.PathLike[str], config: Mapping[str, Any], gin
 def write_text(path: Path, text: str) -> None:
     """Write a small file so that a reader sees the old one or the new one, never part of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".tmp-{path.name}-{os.getpid()}")
-    try:
-        with open(temporary, "w", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
+    sweep_temporaries(str(path.parent))
+    write_whole(str(path), [text.encode(errors="backslashreplace")], fsync=True)
 
 
 def recordable(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -115,7 +115,7 @@ def fingerprint(root: Path) -> dict[str, str]:
         "weights": digest(torch.load(run / "ckpts" / "latest" / "policy.pt", weights_only=True)),
         "trajectories": digest(_trajectories(root / "buffer" / "buffer" / "fifo")),
         "rows": digest(_rows(run)),
-        "leftovers": digest(_leftovers(root)),
+        "leftovers": " ".join(_leftovers(root)),
     }
 
 

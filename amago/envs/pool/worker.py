@@ -98,7 +98,10 @@ def serve(connection: Connection, order: Order | bytes) -> None:
     Args:
         order: an `Order`, pickled unless it was inherited.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which closes us
+    # Ctrl-C, and the signals by which a batch system asks a whole job to stop, are the parent's: it
+    # saves what it has, and closes us.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     rows = None
     try:

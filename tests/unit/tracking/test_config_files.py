@@ -67,7 +67,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     def fail(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr("os.replace", fail)
+    monkeypatch.setattr("os.rename", fail)
     with pytest.raises(OSError, match="disk full"):
         write_text(file, "new")
     assert file.read_text() == "old"
