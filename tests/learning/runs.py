@@ -52,6 +52,7 @@ def make_experiment(
     *,
     seed: int,
     buffer_size: int,
+    agent_type: type[amago.Agent] = amago.Agent,
     **settings: Any,
 ) -> ScoredExperiment:
     """An experiment in `make_env`, started; `bindings` are gin's, `settings` its keywords."""
@@ -62,7 +63,7 @@ def make_experiment(
         ckpt_base_dir=str(run_dir),
         dataset=DiskTrajDataset(str(run_dir), "buffer", dset_max_size=buffer_size),
         tstep_encoder_type=FFTstepEncoder,
-        agent_type=amago.Agent,
+        agent_type=agent_type,
         make_train_env=make_env,
         make_val_env=make_env,
         env_mode="sync",
