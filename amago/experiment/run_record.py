@@ -164,11 +164,14 @@ def _parameter_counts(experiment: Assembly) -> tuple[int, int]:
 def _forecast(experiment: Assembly) -> Forecast:
     trained, total = _parameter_counts(experiment)
     known_length = experiment.traj_save_len < 10**9
+    per_epoch = experiment.train_timesteps_per_epoch * experiment.train_envs.num_envs
+    # Files that are sampled no more stay on the disk until the next checkpoint.
+    waiting = per_epoch * (experiment.ckpt_interval or 0) // int(experiment.traj_save_len)
     spaces: Any = experiment.rl2_space
     return forecast(
         per_timestep=timestep_bytes(spaces["obs"].spaces, spaces["rl2"].shape[0] - 1),
         folder=Path(experiment.dataset.save_new_trajs_to or experiment.run_dir),
-        trajectories=getattr(experiment.dataset, "dset_max_size", 0),
+        trajectories=getattr(experiment.dataset, "dset_max_size", 0) + waiting,
         trajectory_length=experiment.traj_save_len if known_length else None,
         actors=experiment.train_envs.num_envs,
         parameters=total,

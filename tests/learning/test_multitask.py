@@ -1,7 +1,7 @@
-"""Three tasks whose rewards differ a thousandfold: `MultiTaskAgent` learns all, `Agent` the largest.
+"""Rewards that differ a thousandfold: `MultiTaskAgent` learns every task, `Agent` the largest.
 
-In a room of 3 x 3 cells one corner pays; which one depends on the task and on a cue, and only
-reward tells. What is right in one task is wrong in the others under every cue, so that nothing
+In a room of 3 x 3 cells one corner pays; which one depends on a cue and on which of three tasks
+the episode is, and only reward tells. What is right in one task is wrong in the others under every cue, so that nothing
 learned in the task that pays 1000 helps in the one that pays 1.
 
 `Agent` predicts all values on one scale, that of the largest task. There the values of the smallest
@@ -54,7 +54,7 @@ class Room(gym.Env):
     Every step that ends in corner `(cue + task) % 4` pays a ninth of the task's scale: the corner
     is two steps away, and pushing into its walls stays there, so an episode can pay the scale.
 
-    Observation: cell, task and cue as one-hot vectors, and the fraction of the episode that is over.
+    Observation: cell, task and cue as one-hot vectors, and the part of the episode that is over.
     Actions: a step in one of four directions; into a wall it stays.
     """
 
@@ -227,9 +227,10 @@ def test_random_walks_are_paid_an_eighth():
 
 
 def test_what_is_right_in_one_task_is_wrong_in_the_others():
-    room = Room(SCALES)
-    for room.cue in range(CUES):
-        goals = []
-        for room.task in range(len(SCALES)):
-            goals.append(room.goal)
-        assert len(set(goals)) == len(SCALES)
+    def goal(cue: int, task: int) -> tuple[int, int]:
+        room = Room(SCALES)
+        room.cue, room.task = cue, task
+        return room.goal
+
+    for cue in range(CUES):
+        assert len({goal(cue, task) for task in range(len(SCALES))}) == len(SCALES)
