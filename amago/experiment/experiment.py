@@ -328,8 +328,8 @@ class Experiment(Assembly):
         self.link.load_latest()
 
     def delete_buffer_from_disk(self) -> None:
-        """Delete the trajectories this run collected."""
-        if self.ranks.is_main:
+        """Delete the trajectories this run collected. A collector leaves that to the learner."""
+        if self.ranks.is_main and self.role != "collect":
             self.dataset.delete()
 
     # ------------------------------------------------------------------------------- metrics

@@ -72,6 +72,7 @@ def _refuse_finished(experiment: Experiment) -> None:
         raise ConfigError(
             f"the run '{experiment.run_name}' in {experiment.ckpt_base_dir} has already finished "
             f"({trained_steps} gradient steps). To go on with it, raise `epochs` and call "
-            f"experiment.load_checkpoint(epoch) before experiment.learn(); to start afresh, "
-            f"choose another run_name or remove {experiment.run_dir}."
+            f"experiment.resume(), or experiment.load_checkpoint(epoch), before "
+            f"experiment.learn(); to start afresh, choose another run_name or remove "
+            f"{experiment.run_dir}."
         )

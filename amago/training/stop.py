@@ -63,9 +63,7 @@ class StopSignal:
         """
         if self._ranks.world_size > 1:
             self._num_polls += 1
-            return self.is_agreed or (
-                self._num_polls % _CALLS_PER_AGREEMENT == 0 and self.settle()
-            )
+            return self.is_agreed or (self._num_polls % _CALLS_PER_AGREEMENT == 0 and self.settle())
         return self.settle()
 
     def settle(self) -> bool:

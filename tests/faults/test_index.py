@@ -1,8 +1,8 @@
 """Every row of the table of failures in `docs/resume.md` has tests: this is the index.
 
-Not here, with the reason: a network that is cut between machines, and a rank of another machine that
-dies (there is one machine); a power cut (what is flushed before a rename is tested, the disk's own
-honesty is not); leaks of a user's environment, beyond a worker that the system kills; a hang in
+Not here, with the reason: a network that is cut between machines, and a process of another machine
+that dies (there is one machine); a power cut (what is flushed before a rename is tested, the disk's
+own honesty is not); leaks of a user's environment, beyond a worker that the system kills; a hang in
 `env_mode="sync"`, which happens in the process that would have to notice it.
 """
 
@@ -56,9 +56,7 @@ FAULTS = {
         f"{POOL}::test_bad_values_can_cost_the_episode",
         f"{POOL}::test_numbers_that_are_not_finite_can_be_replaced",
     ),
-    "shared memory cannot be had": (
-        f"{WORKERS}::test_without_shared_memory_the_way_out_is_named",
-    ),
+    "shared memory cannot be had": (f"{WORKERS}::test_without_shared_memory_the_way_out_is_named",),
     "a gradient that is not finite": (
         f"{TRAINING}::test_a_batch_that_is_not_finite_changes_no_weight",
     ),

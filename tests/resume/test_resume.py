@@ -119,7 +119,7 @@ def test_resume_takes_the_newest_state_that_is_whole_and_names_what_it_skipped(t
     experiment = make_experiment(tmp_path, epochs=EPOCHS)
     experiment.start()
     with (
-        pytest.warns(match="trajectory files of the checkpoint are gone"),  # the newest evicted them
+        pytest.warns(match="files of the checkpoint are gone"),  # the newest one evicted them
         pytest.warns(match=r"skipped a checkpoint.*policy\.safetensors"),
     ):
         assert experiment.resume()
