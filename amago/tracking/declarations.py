@@ -80,15 +80,15 @@ _DISK_DATASET = (
     Metric(
         "dataset/Trajectory Files Deleted",
         "files",
-        "Oldest trajectories that are sampled no more since this epoch's collection, to stay within "
-        "the limit. The next checkpoint deletes them.",
+        "Oldest trajectories that are sampled no more since this epoch's collection, to stay "
+        "within the limit. The next checkpoint deletes them.",
         source=_DISK,
     ),
     Metric(
         "dataset/Trajectory Files Quarantined",
         "files",
-        "Damaged files met since the previous row; collected ones were moved to quarantine/. Absent "
-        "if none.",
+        "Damaged files met since the previous row; collected ones were moved to quarantine/. "
+        "Absent if none.",
         source=_DISK,
     ),
     Metric(

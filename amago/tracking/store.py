@@ -97,7 +97,7 @@ class LocalRecord:
         self._config = recordable(config)
 
     def begin(self) -> None:
-        """Write the session line, if that is not done: before the first row there is a run to see."""
+        """Write the session line, if that is not done: a run shows before its first row."""
         if self._generation is None:
             self._open_session()
 

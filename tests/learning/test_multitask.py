@@ -1,8 +1,8 @@
 """Rewards that differ a thousandfold: `MultiTaskAgent` learns every task, `Agent` the largest.
 
 In a room of 3 x 3 cells one corner pays; which one depends on a cue and on which of three tasks
-the episode is, and only reward tells. What is right in one task is wrong in the others under every cue, so that nothing
-learned in the task that pays 1000 helps in the one that pays 1.
+the episode is, and only reward tells. What is right in one task is wrong in the others under every
+cue, so that nothing learned in the task that pays 1000 helps in the one that pays 1.
 
 `Agent` predicts all values on one scale, that of the largest task. There the values of the smallest
 differ by a thousandth, which is less than the error of the prediction. `MultiTaskAgent` classifies

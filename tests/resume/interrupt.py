@@ -80,22 +80,32 @@ def attempt(root: Path, countdown: Countdown, settings: dict[str, Any]) -> None:
 
 def in_forks(arguments: argparse.Namespace, at: int | None) -> list[int]:
     """The exit codes of an attempt, by rank (negative: killed). The last rank is interrupted."""
-    number = signal.Signals[f"SIG{arguments.signal}"]
     rendezvous = tempfile.mktemp(dir=arguments.root.parent)
     pids = []
     for rank in range(arguments.ranks):
         if (pid := os.fork()) == 0:
             is_last = rank == arguments.ranks - 1
-            countdown = Countdown(at if is_last else None, lambda: os.kill(os.getpid(), number))
+            interruption = kill if arguments.signal == "KILL" else ask_all_to_stop
+            countdown = Countdown(at if is_last else None, interruption)
             _run_rank(arguments, rank, rendezvous, countdown)
         pids.append(pid)
     return [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
+
+
+def kill() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def ask_all_to_stop() -> None:
+    """As a batch system does it: this process and every worker it has."""
+    os.killpg(0, signal.SIGTERM)
 
 
 def _run_rank(
     arguments: argparse.Namespace, rank: int, rendezvous: str, countdown: Countdown
 ) -> NoReturn:
     code = 1
+    os.setsid()  # a group of its own, with its workers
     try:
         if arguments.ranks > 1:
             join(rank, arguments.ranks, rendezvous)

@@ -67,6 +67,14 @@ def test_kills_change_nothing_where_workers_step_the_environments(tmp_path, unin
 
 
 @pytest.mark.slow
+def test_a_request_to_stop_that_reaches_every_worker_changes_nothing(tmp_path, uninterrupted):
+    flags = ("--kills", "3", "--signal", "TERM", "--longest", "200", "--seed", "6")
+    result = run(tmp_path, *flags, env_mode="async", dloader_workers=1)
+    assert len(result["interruptions"]) == 3
+    assert_same(result, uninterrupted())
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "longest"),
     [
