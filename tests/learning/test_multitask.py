@@ -1,16 +1,17 @@
-"""Rewards that differ a thousandfold: `MultiTaskAgent` learns every task, `Agent` the largest.
+"""Rewards a thousandfold apart: `MultiTaskAgent` learns every task, `Agent` at most the largest.
 
 In a room of 3 x 3 cells one corner pays; which one depends on a cue and on which of three tasks
 the episode is, and only reward tells. What is right in one task is wrong in the others under every
 cue, so that nothing learned in the task that pays 1000 helps in the one that pays 1.
 
 `Agent` predicts all values on one scale, that of the largest task. There the values of the smallest
-differ by a thousandth, which is less than the error of the prediction. `MultiTaskAgent` classifies
-returns into bins that are wider the larger the return.
+differ by a thousandth, which is easily lost in the error of the prediction. `MultiTaskAgent`
+classifies returns into bins that are wider the larger the return.
 
-Controls: `Agent` as it comes; `Agent` with the coefficients of `MultiTaskAgent`, so that only the
-representation of value differs; and both of these in rooms that all pay 1, to show that what they
-fail at is the difference in scale. Everything else is the same for all.
+Controls: `Agent` as it comes; `Agent` with the coefficients of `MultiTaskAgent`, so that both only
+imitate, and differ in their critics (bins, actions as an input) and in the baseline (sampled); and
+both of these in rooms that all pay 1, to show that what they fail at is the difference in scale.
+Everything else is the same for all.
 
 A task's score is its mean return as a part of the best possible one.
 """
@@ -157,7 +158,7 @@ def scores(experiment: ScoredExperiment, scales: tuple[float, ...]) -> list[floa
 @pytest.mark.learning
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("name", CONTENDERS)
-def test_only_bins_resolve_returns_of_every_scale(name, seed, tmp_path, results_dir):
+def test_different_scales_stop_agent_but_not_multitask_agent(name, seed, tmp_path, results_dir):
     contender = CONTENDERS[name]
     experiment = make_experiment(
         tmp_path,

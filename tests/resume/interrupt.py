@@ -9,6 +9,7 @@ file) that was drawn beforehand, so no clock decides where; the next attempt res
 """
 
 import argparse
+import itertools
 import json
 import os
 import random
@@ -29,16 +30,15 @@ _OPERATIONS = ("open", "write", "writev", "fsync", "rename", "mkdir", "unlink", 
 
 
 class Countdown:
-    """Calls `act` at the `at`-th event (from 1); never if that is None."""
+    """Calls `act` at the `at`-th event (from 1); never if that is None. Any thread may count."""
 
     def __init__(self, at: int | None, act: Callable[[], None]) -> None:
-        self.events = 0
+        self._numbers = itertools.count(1)
         self._at = at
         self._act = act
 
     def event(self) -> None:
-        self.events += 1
-        if self.events == self._at:
+        if next(self._numbers) == self._at:
             self._act()
 
 
