@@ -128,7 +128,7 @@ def bindings(contender: Contender) -> dict[str, Any]:
     """The same for all, but for the contender's own coefficients."""
     agent = contender.agent_type.__name__
     return contender.coefficients | {
-        # An episode fits into a target, which therefore needs no bootstrap. With targets of one step
+        # An episode fits into a target, which therefore needs no bootstrap. With one-step targets
         # MultiTaskAgent had not learned every task after 1,600 updates (dev/LOG.md); why is open.
         f"{agent}.n_step": STEPS,
         f"{agent}.tau": 0.01,
