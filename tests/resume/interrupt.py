@@ -141,6 +141,7 @@ def main() -> None:
     parser.add_argument("--settings", type=json.loads, default={}, help="of the experiment")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # whoever started this may ignore it
     rng = random.Random(arguments.seed)
     points: list[int | None] = []
     while True:

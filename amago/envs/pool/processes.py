@@ -62,7 +62,7 @@ def start_context(method: str | None) -> Any:
         raise ConfigError(f"async_env_mp_context is '{method}'; available here: {available}")
     context = multiprocessing.get_context(method)
     if method == "forkserver":
-        context.set_forkserver_preload(["amago.envs.pool.preload"])
+        context.set_forkserver_preload(["amago.envs.pool.worker"])
     return context
 
 

@@ -197,8 +197,11 @@ def _send(connection: Connection, answer: bytes, content: Any) -> None:
 
 def _exit_with_parent() -> None:
     """End this process when its parent has ended, whatever the environments are doing."""
-    parent, parent_id = multiprocessing.parent_process(), os.getppid()
+    parent = multiprocessing.parent_process()
     assert parent is not None
-    while parent.is_alive() and os.getppid() == parent_id:
+    # A fork server stands between the two. It may end first (by a signal to all of a job, say), and
+    # that is no reason to go.
+    is_child = os.getppid() == parent.pid
+    while parent.is_alive() and (not is_child or os.getppid() == parent.pid):
         parent.join(timeout=1.0)
     os._exit(1)
