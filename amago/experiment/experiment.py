@@ -236,12 +236,13 @@ class Experiment(Assembly):
         """Learn from this epoch's batches."""
         self.policy_aclr.train()
         title = f"{self.run_name} Epoch {self.epoch} Train"
-        batches = self.init_dloaders()
+        done = self.cursor.done("train")
+        left = self.train_batches_per_epoch - done
         with (
             self.randomness("train"),
-            self.console.progress(len(batches), title, "batches", colour="green") as progress,
+            self.console.progress(left, title, "batches", colour="green") as progress,
         ):
-            for step, batch in enumerate(batches, start=self.cursor.done("train")):
+            for step, batch in enumerate(self.init_dloaders(), start=done):
                 batch_number = self.epoch * self.train_batches_per_epoch + step
                 log_step = batch_number % self.log_interval == 0
                 metrics = self.train_step(batch.to(self.DEVICE), log_step)

@@ -100,6 +100,14 @@ def test_the_same_seed_gives_the_same_weights(make_tiny, tmp_path):
     assert_equal(*results)
 
 
+def test_a_loader_of_ones_own_may_be_any_iterable(make_tiny):
+    experiment = started(make_tiny, epochs=1)
+    make_loader = experiment.init_dloaders
+    experiment.init_dloaders = lambda: (batch for batch in make_loader())
+    experiment.learn()
+    assert experiment.grad_update_counter == 3
+
+
 def test_evaluating_more_often_does_not_change_the_weights(make_tiny, tmp_path):
     results = []
     for i, interval in enumerate((1, None)):
