@@ -11,6 +11,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from amago.agent import BaseAgent
+from amago.checkpoint.lock import LearnerLock
 from amago.experiment import run_record
 from amago.experiment.checks import check_settings
 from amago.experiment.collecting import Link, make_link
@@ -40,6 +41,7 @@ class Assembly(Parts):
         grad_update_counter: optimiser steps so far.
         latest_score: average return of the latest evaluation; tells the best checkpoint.
         frames_before_resume: frames of this rank by environment name, before it was loaded.
+        lock: the right to learn in the run's folder, while this process has it.
     """
 
     train_envs: RecordedEnvs
@@ -53,6 +55,7 @@ class Assembly(Parts):
         self.hidden_state: Any = None
         self.frames_before_resume: dict[str, int] = {}
         self.record: Any = NullTracker()
+        self.lock: LearnerLock | None = None
 
     @cached_property
     def link(self) -> Link:

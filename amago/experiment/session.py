@@ -32,7 +32,7 @@ def session(experiment: Experiment) -> Iterator[None]:
     is_new = experiment.epoch == 0 and experiment.grad_update_counter == 0
     if owns_the_run and is_new:
         _refuse_finished(experiment)
-    with LearnerLock(experiment.run_dir) if owns_the_run else contextlib.nullcontext():
+    with _sole_learner(experiment) if owns_the_run else contextlib.nullcontext():
         experiment.dataset.on_learning_begins(experiment)
         if experiment.ranks.is_main:
             experiment.record.open()
@@ -44,6 +44,17 @@ def session(experiment: Experiment) -> Iterator[None]:
                 yield
         except StopRequested:
             _leave(experiment, saves=learns)
+
+
+@contextlib.contextmanager
+def _sole_learner(experiment: Experiment) -> Iterator[None]:
+    """Hold the lock of the run's folder, which every save looks at."""
+    with LearnerLock(experiment.run_dir) as lock:
+        experiment.lock = lock
+        try:
+            yield
+        finally:
+            experiment.lock = None
 
 
 def _leave(experiment: Experiment, saves: bool) -> None:

@@ -62,6 +62,11 @@ def save(experiment: Experiment, path: str) -> None:
 
 
 def _write(experiment: Experiment, path: str, parts: dict[str, Any]) -> None:
+    if experiment.lock is not None and not experiment.lock.is_held:
+        raise CheckpointError(
+            f"did not save '{path}': another learner has taken over '{experiment.run_dir}', "
+            f"because this one had not been seen for a while. Only one of them may go on."
+        )
     experiment.record.local.flush()
     run_state.save_state(path, parts, info=_info(experiment))
     if path != interim_folder(experiment):

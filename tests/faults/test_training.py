@@ -14,7 +14,13 @@ import torch
 from small_run import digest, make_experiment
 
 from amago.checkpoint import load_state
-from amago.core.errors import AmagoError, AmagoWarning, DivergedError, StorageError
+from amago.core.errors import (
+    AmagoError,
+    AmagoWarning,
+    CheckpointError,
+    DivergedError,
+    StorageError,
+)
 from amago.envs import AMAGOEnv
 from amago.loading import DiskTrajDataset
 from amago.rollout import files
@@ -78,6 +84,16 @@ def test_a_second_signal_ends_the_process_at_once(tmp_path):
     assert left.value.code == 128 + signal.SIGTERM
     saved = load_state(tmp_path / "small/ckpts/training_states/small_interim")
     assert saved["run"]["phase"] == "evaluate"  # of the beginning: nothing was saved on the way out
+
+
+def test_a_learner_that_was_taken_for_dead_saves_nothing_over_its_successor(tmp_path):
+    experiment = started(tmp_path)
+    lock = tmp_path / "small" / "learner.lock"
+    call_before(experiment, "train_epoch", lambda: lock.write_text('{"token": "another"}'))
+    with pytest.raises(CheckpointError, match="another learner has taken over"):
+        experiment.learn()
+    assert os.listdir(tmp_path / "small/ckpts/training_states") == ["small_interim"]
+    assert lock.exists()  # it is the other one's
 
 
 def full_disk(monkeypatch, times: int) -> None:

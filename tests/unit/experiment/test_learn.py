@@ -157,6 +157,15 @@ def test_a_finished_run_is_not_started_again_by_accident(make_tiny):
         again.learn()
 
 
+def test_a_checkpoint_can_be_saved_by_hand_after_learning(make_tiny):
+    experiment = started(make_tiny, ckpt_interval=None, epochs=1)
+    experiment.learn()
+    experiment.save_checkpoint()
+    again = started(make_tiny, epochs=1)
+    assert again.resume()
+    assert_equal(weights_of(experiment), weights_of(again))
+
+
 def test_two_learners_in_one_folder_are_refused(make_tiny):
     first, second = started(make_tiny), started(make_tiny)
     first.collect_new_training_data = lambda: second.learn()
