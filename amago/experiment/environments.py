@@ -53,7 +53,7 @@ def make_envs(
         save_as=experiment.save_trajs_as,
         seed=recorder_seed(experiment.link.seed, role, rank),
     )
-    return RecordedEnvs(pool, recorder, explores=exploration is not None)
+    return RecordedEnvs(pool, recorder)
 
 
 def recorder_seed(seed: int, role: str, rank: int) -> int:

@@ -15,9 +15,6 @@ from amago.rollout.memory import memory_state, restore_memory
 if TYPE_CHECKING:
     from amago.experiment.experiment import Experiment
 
-SCORE = "Average Total Return (Across All Env Names)"
-"""The metric of `val/` that tells the best checkpoint."""
-
 
 def states_dir(experiment: Experiment) -> str:
     """Where the states of a run are kept."""

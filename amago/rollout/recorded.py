@@ -16,15 +16,11 @@ class RecordedEnvs:
 
     This is `Experiment.train_envs` and `.val_envs`. It also answers `call_async` / `call_wait`, the
     way scripts written for AMAGO 3.x ask their vector environments for things.
-
-    Args:
-        explores: the environments are wrapped in an `ExplorationWrapper`.
     """
 
-    def __init__(self, pool: EnvPool, recorder: Recorder, explores: bool = False) -> None:
+    def __init__(self, pool: EnvPool, recorder: Recorder) -> None:
         self.pool = pool
         self.recorder = recorder
-        self.explores = explores
         self.statistics: Statistics = EpisodeStatistics(pool.num_envs)
         self.single_action_space: gym.Space = pool.single_action_space
         self.single_observation_space = pool.single_observation_space
@@ -119,10 +115,6 @@ class RecordedEnvs:
         else:
             self.recorder.begin(step)
         return step.interrupted.copy()
-
-    def exploration_state(self) -> list[Any]:
-        """Where each environment's exploration stands: its schedule and its generator."""
-        return self.pool.call("state_dict") if self.explores else []
 
     def render(self) -> Any:
         return self.pool.render()

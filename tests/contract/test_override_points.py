@@ -10,6 +10,7 @@ from typing import Any
 import gymnasium as gym
 import pytest
 import torch
+from small_networks import SMALL as NETWORKS
 from torch.testing import assert_close
 
 from amago.agent import Agent, MultiTaskAgent
@@ -20,20 +21,7 @@ from amago.nets.policy_dists import Discrete, _Categorical
 from amago.nets.traj_encoders import GRUTrajEncoder
 from amago.nets.tstep_encoders import FFTstepEncoder
 
-SMALL = {
-    "FFTstepEncoder.n_layers": 1,
-    "FFTstepEncoder.d_hidden": 8,
-    "FFTstepEncoder.d_output": 6,
-    "GRUTrajEncoder.d_hidden": 8,
-    "GRUTrajEncoder.d_output": 6,
-    "Actor.d_hidden": 8,
-    "NCritics.d_hidden": 8,
-    "NCriticsTwoHot.d_hidden": 8,
-    "NCriticsTwoHot.output_bins": 16,
-    "NCriticsTwoHot.min_return": -50.0,
-    "NCriticsTwoHot.max_return": 50.0,
-    "Multigammas.discrete": [0.5],
-}
+SMALL = NETWORKS | {"Multigammas.discrete": [0.5]}
 B, T, G, CHOICES = 2, 5, 2, 4
 BOTH = pytest.mark.parametrize("cls", [Agent, MultiTaskAgent])
 

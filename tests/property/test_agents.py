@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_networks import SMALL as NETWORKS
 from torch.testing import assert_close
 
 from amago.agent import Agent, MultiTaskAgent, exp_filter
@@ -35,26 +36,13 @@ ENCODERS = [GRUTrajEncoder, TformerTrajEncoder]
 AGENTS = list(product([Agent, MultiTaskAgent], SPACES))
 EVERY = list(product([Agent, MultiTaskAgent], SPACES, ENCODERS))
 
-SMALL = {
-    "FFTstepEncoder.n_layers": 1,
-    "FFTstepEncoder.d_hidden": 8,
-    "FFTstepEncoder.d_output": 6,
-    "GRUTrajEncoder.d_hidden": 8,
-    "GRUTrajEncoder.d_output": 6,
+SMALL = NETWORKS | {
     "TformerTrajEncoder.d_model": 8,
     "TformerTrajEncoder.n_heads": 2,
     "TformerTrajEncoder.d_ff": 8,
     "TformerTrajEncoder.n_layers": 1,
     "TformerTrajEncoder.dropout_ff": 0.0,
     "TformerTrajEncoder.dropout_emb": 0.0,
-    "Actor.d_hidden": 8,
-    "NCritics.d_hidden": 8,
-    "NCriticsTwoHot.d_hidden": 8,
-    "NCriticsTwoHot.output_bins": 16,
-    "NCriticsTwoHot.min_return": -50.0,
-    "NCriticsTwoHot.max_return": 50.0,
-    "Multigammas.discrete": [0.5, 0.9],
-    "Multigammas.continuous": [0.5, 0.9],
 }
 
 SIZE_OF_THE_PADDED_BATCH = {"Sequence Length", "Batch Size (in Timesteps)"}

@@ -6,6 +6,7 @@ from typing import Any
 import gymnasium as gym
 import pytest
 import torch
+from small_networks import SMALL
 
 from amago.agent import Agent
 from amago.core.config import bind
@@ -21,22 +22,6 @@ SPACES = {
     "multidiscrete": gym.spaces.MultiDiscrete([2, 3]),
 }
 WIDTH = {"discrete": 3, "continuous": 2, "multibinary": 4, "multidiscrete": 5}
-
-SMALL = {
-    "FFTstepEncoder.n_layers": 1,
-    "FFTstepEncoder.d_hidden": 8,
-    "FFTstepEncoder.d_output": 6,
-    "GRUTrajEncoder.d_hidden": 8,
-    "GRUTrajEncoder.d_output": 6,
-    "Actor.d_hidden": 8,
-    "NCritics.d_hidden": 8,
-    "NCriticsTwoHot.d_hidden": 8,
-    "NCriticsTwoHot.output_bins": 16,
-    "NCriticsTwoHot.min_return": -50.0,
-    "NCriticsTwoHot.max_return": 50.0,
-    "Multigammas.discrete": [0.5, 0.9],
-    "Multigammas.continuous": [0.5, 0.9],
-}
 
 
 @pytest.fixture

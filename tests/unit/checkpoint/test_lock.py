@@ -85,12 +85,14 @@ def test_a_learner_in_another_process_is_refused_while_it_lives_and_replaced_whe
 
 def test_a_later_process_of_the_same_number_does_not_keep_a_lock_alive(tmp_path: Path):
     lock_of(tmp_path, started=1)
-    LearnerLock(tmp_path).acquire()
+    with LearnerLock(tmp_path) as lock:
+        assert lock.is_held
 
 
 def test_a_restarted_machine_frees_its_locks(tmp_path: Path):
     lock_of(tmp_path, boot_id="another boot")
-    LearnerLock(tmp_path).acquire()
+    with LearnerLock(tmp_path) as lock:
+        assert lock.is_held
 
 
 @pytest.mark.parametrize("where", [{"host": "elsewhere"}, {"pid_namespace": "pid:[1]"}])

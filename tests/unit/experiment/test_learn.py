@@ -141,7 +141,7 @@ def test_a_resumed_run_goes_on_after_the_saved_epoch(make_tiny):
     second.load_checkpoint(1)
     assert_equal(weights_of(first), weights_of(second))
     assert (second.epoch, second.cursor.phase, second.grad_update_counter) == (1, "publish", 6)
-    steps = [state["global_step"] for state in second.train_envs.exploration_state()]
+    steps = [state["global_step"] for state in second.train_envs.pool.call("state_dict")]
     assert steps == [2 * 40] * 3
     second.learn()
     assert second.grad_update_counter == 9

@@ -167,7 +167,10 @@ def test_what_is_implausible_but_harmless_is_read(tmp_path, make_traj):
     traj = make_traj(5)
     traj.actions = traj.actions * 1e6
     traj.time_idxs = traj.time_idxs[::-1].copy()
-    first_read(tmp_path, traj)
+    path, reader = first_read(tmp_path, traj)
+    data = reader.read(path, lambda n: (0, n))
+    assert np.array_equal(data.actions, traj.actions)
+    assert np.array_equal(data.time_idxs, traj.time_idxs)
 
 
 def test_layouts_are_forgotten_beyond_the_limit(tmp_path, make_traj):

@@ -181,12 +181,13 @@ def test_files_of_other_writers_and_evicted_ones_are_left_alone(recorder, walks,
     assert synced == [*own, "fifo"]
 
 
-def test_a_file_evicted_during_a_sync_is_no_error(recorder, monkeypatch):
+def test_a_file_evicted_during_a_sync_is_no_error(recorder, monkeypatch, synced):
     recorder.save_finished()
     listed = os.listdir(recorder.save_to)
     os.unlink(f"{recorder.save_to}/{listed[0]}")
     monkeypatch.setattr(os, "listdir", lambda path: listed)
     recorder.sync()
+    assert sorted(synced) == sorted([*listed[1:], "fifo"])
 
 
 def test_a_file_that_could_not_be_synced_is_gone_and_the_others_follow(

@@ -54,7 +54,7 @@ def make_envs(directory, num_envs=3, env_type=Drift):
         replayable=True,
     )
     recorder = Recorder(num_envs, str(directory), (8, 20), seed=2)
-    return RecordedEnvs(pool, recorder, explores=True)
+    return RecordedEnvs(pool, recorder)
 
 
 def act(envs, steps, first=0):
@@ -99,7 +99,7 @@ def test_they_go_on_as_if_they_had_never_stopped(tmp_path, through_checkpoint, s
     assert [a + b for a, b in sums] == whole.statistics.frames
     assert whole.save_finished_trajs() == second.save_finished_trajs()
     assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
-    assert second.exploration_state()[0]["global_step"] == stop_after + 70
+    assert second.pool.call("state_dict")[0]["global_step"] == stop_after + 70
 
 
 def test_what_cannot_be_brought_back_is_cut_and_begins_anew(tmp_path, through_checkpoint):

@@ -59,6 +59,8 @@ def test_gradients_reach_weight_and_gain_through_sigma():
 def test_two_forward_passes_may_precede_a_backward_pass():
     layer = SigmaReparam(4, 5)
     (layer(torch.randn(7, 4)).sum() + layer(torch.randn(7, 4)).sum()).backward()
+    assert layer.weight.grad is not None
+    assert layer.weight.grad.isfinite().all()
 
 
 def test_fast_start_can_be_bound_and_keeps_the_layout():
