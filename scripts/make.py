@@ -30,14 +30,16 @@ TARGETS = {
     "clean": "remove environments, caches and builds; outputs of runs stay",
 }
 SETTINGS = """settings (environment variables):
-  SEED               seed of the demo
-  AMAGO_PYTHON       the Python that .venv is built on, 3.11 to 3.13 (default: the one running this)
-  AMAGO_TORCH_INDEX  package index that torch is installed from (default: pip's own)
+  SEED                    seed of the demo
+  AMAGO_PYTHON            the Python that .venv is built on, 3.11 to 3.13 (default: this one)
+  AMAGO_TORCH_INDEX       package index that torch is installed from (default: pip's own)
+  AMAGO_REQUIRE_BROWSERS  1: tests of the page fail where there is no browser, and are not skipped
 """
 
 FAST_TESTS = ("tests/unit", "tests/shape", "tests/contract", "tests/structure")
 TORCH_FREE_TESTS = (
     "tests/unit/core",
+    "tests/unit/dashboard",
     "tests/unit/envs",
     "tests/unit/envs_builtin",
     "tests/unit/test_hindsight.py",
@@ -104,7 +106,7 @@ def check() -> int:
 def test() -> int:
     """The torch-free half on the other Pythons, then everything on this one."""
     python = interpreters.chosen(ROOT)
-    env = environment.full(python, "dev")
+    env = environment.full(python, "test")
     failed = _torch_free_half(exclude=python.version[:2])
     return _tests(env, "tests", ("tests",), "not learning", failed)
 

@@ -10,6 +10,7 @@ Everything here is public API: this file is also an example of a whole run in Py
 
 import time
 import zlib
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -35,6 +36,18 @@ from amago.experiment import Experiment
 from amago.loading import DiskTrajDataset
 
 ENV_NAME = "MetaFrozenLake"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The command line of `amago demo`."""
+    parser.add_argument("--seed", type=int, default=1, help="everything random follows from it")
+    parser.add_argument("--out", default="demo", help="folder for the summary, figure and record")
+
+
+def run(args: Namespace) -> int:
+    """Run the demo; returns the exit status."""
+    run_demo(seed=args.seed, out=args.out)
+    return 0
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,24 @@
-"""The command line of `amago`. Each subcommand imports what it needs when it runs."""
+"""The command line of `amago`. Only the subcommand that was named is imported."""
 
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser
 from collections.abc import Sequence
+from importlib import import_module
 
-import amago
 from amago.core.errors import AmagoError
+
+COMMANDS = {
+    "train": "train an agent in any gymnasium environment, or a built-in one",
+    "demo": "train an agent that adapts within a rollout, and show that it does (minutes)",
+    "dashboard": "show runs in the browser, also while they train",
+    "export": "write the metrics of a run as CSV or Parquet",
+    "sync": "send the record of a run to Weights & Biases",
+    "version": "print the version",
+}
+"""Name of each subcommand, and of its module in `amago.cli`: what it is for.
+
+Each module has `add_arguments(parser)` and `run(args) -> exit status`.
+"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -14,7 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: the command line without the program's name; None reads this process's.
     """
-    args = _parser().parse_args(argv)
+    argv = sys.argv[1:] if argv is None else argv
+    args = _parser(chosen=argv[0] if argv else None).parse_args(argv)
     try:
         return args.run(args)
     except AmagoError as error:
@@ -22,32 +36,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _parser() -> ArgumentParser:
+def _parser(chosen: str | None) -> ArgumentParser:
     parser = ArgumentParser(prog="amago", description="Train agents that adapt in context.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    demo = commands.add_parser(
-        "demo",
-        help="train an agent that adapts within a rollout, and show that it does (minutes)",
-        description="Train an in-context agent on Meta-Frozen-Lake, then compare its success by "
-        "attempt with the same agent without memory, and with random actions.",
-    )
-    demo.add_argument("--seed", type=int, default=1, help="everything random follows from it")
-    demo.add_argument("--out", default="demo", help="folder for the summary, figure and record")
-    demo.set_defaults(run=_demo)
-
-    version = commands.add_parser("version", help="print the version")
-    version.set_defaults(run=_version)
+    for name, purpose in COMMANDS.items():
+        command = commands.add_parser(name, help=purpose, description=f"{_sentence(purpose)}.")
+        if name == chosen:
+            module = import_module(f"amago.cli.{name}")
+            module.add_arguments(command)
+            command.set_defaults(run=module.run)
     return parser
 
 
-def _demo(args: Namespace) -> int:
-    from amago.cli.demo import run_demo
-
-    run_demo(seed=args.seed, out=args.out)
-    return 0
-
-
-def _version(args: Namespace) -> int:
-    sys.stdout.write(f"amago {amago.__version__}\n")
-    return 0
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:]

@@ -20,6 +20,7 @@ from amago.tracking.forecast import Forecast, forecast, timestep_bytes
 from amago.tracking.sections import is_axis
 from amago.tracking.store import LocalRecord
 from amago.tracking.system import SystemMonitor
+from amago.tracking.transcript import Transcript
 from amago.tracking.wandb_tracker import WandbTracker
 
 if TYPE_CHECKING:
@@ -43,13 +44,14 @@ class RunRecord:
             facts={"seed": experiment.run_seed},
             warn=experiment.console.warn,
         )
+        self._transcript: Transcript | None = None
         self._system = SystemMonitor(experiment.ckpt_base_dir)
         self._trackers: FanOut | None = None
 
     def open(self) -> None:
         """Write the settings and begin a session; does nothing when that is done."""
+        experiment = self._experiment
         if self._trackers is None:
-            experiment = self._experiment
             settings = describe(experiment)
             if experiment.role != "collect":
                 gin_text = gin_config.operative_text()
@@ -61,6 +63,9 @@ class RunRecord:
             self._trackers = FanOut(trackers, warn=experiment.console.warn)
             self._trackers.config(settings)
         self.local.begin()
+        if self._transcript is None:
+            self._transcript = Transcript(self.local.path.with_suffix(".log"))
+            self._transcript.begin(before=experiment.console.said)
 
     def log(self, row: dict[str, Any]) -> None:
         """Record one row."""
@@ -76,6 +81,10 @@ class RunRecord:
         """Close every tracker; a later row opens the record again."""
         if self._trackers is not None:
             self._trackers.finish(status)
+        if self._transcript is not None:
+            self._transcript.end()
+            self._transcript = None
+            self._experiment.console.said.clear()
 
 
 def _wandb(experiment: Assembly) -> WandbTracker:

@@ -5,6 +5,7 @@ import shutil
 import sys
 import textwrap
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol, TextIO
@@ -19,6 +20,7 @@ _BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{remaining} left,
 _LINE_EVERY_S = 10.0
 _RED = "\x1b[31m"
 _RESET = "\x1b[0m"
+_REMEMBERED = 1000
 
 
 class Progress(Protocol):
@@ -38,6 +40,9 @@ class Console:
         verbose: False leaves only warnings and errors.
         stream: where to write; None is standard output as it is at each call.
         clock: seconds, never going back.
+
+    Attributes:
+        said: the latest lines, progress bars left out, without colour.
     """
 
     def __init__(
@@ -47,6 +52,7 @@ class Console:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.verbose = verbose
+        self.said: deque[str] = deque(maxlen=_REMEMBERED)
         self._stream = stream
         self._clock = clock
 
@@ -81,11 +87,11 @@ class Console:
 
     def warn(self, text: str) -> None:
         """One red line, also when not verbose."""
-        self._write(self._red(f"Warning: {text}"))
+        self._write(f"Warning: {text}", self._red)
 
     def error(self, text: str) -> None:
         """One red line, also when not verbose."""
-        self._write(self._red(f"Error: {text}"))
+        self._write(f"Error: {text}", self._red)
 
     @contextmanager
     def progress(
@@ -113,9 +119,10 @@ class Console:
             yield lines
             lines.finish()
 
-    def _write(self, text: str) -> None:
+    def _write(self, text: str, styled: Callable[[str], str] = str) -> None:
+        self.said.append(text)
         # tqdm's writer keeps a bar that is being drawn below the line.
-        tqdm.write(_encodable(text, self.stream), file=self.stream)
+        tqdm.write(_encodable(styled(text), self.stream), file=self.stream)
         self.stream.flush()
 
     def _red(self, text: str) -> str:
