@@ -1,7 +1,11 @@
 """Every script of `examples/` trains for one tiny epoch."""
 
+import importlib.util
+import os
 import re
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -28,20 +32,30 @@ TINY = {
 }
 
 SCRIPTS = {
-    "00_meta_frozen_lake.py": ["--size", "2", "--k_episodes", "2"],
-    "01_gym.py": ["--env", "CartPole-v1", "--max_seq_len", "8"],
-    "04_tmaze.py": ["--corridor", "5"],
-    "05_dark_key_door.py": ["--room_size", "3", "--episode_length", "5", "--meta_horizon", "12"],
+    "dark_key_door.py": ["--room_size", "3", "--episode_length", "5", "--meta_horizon", "12"],
+    "gym.py": ["--env", "CartPole-v1", "--max_seq_len", "8"],
+    "meta_frozen_lake.py": ["--size", "2", "--k_episodes", "2"],
+    "metaworld.py": [
+        *("--benchmark", "reach-v3", "--k", "2", "--max_episode_length", "10"),
+        *("--max_seq_len", "8", "--agent_type", "agent"),
+    ],
+    "tmaze.py": ["--corridor", "5"],
 }
+VARIANTS = [*SCRIPTS.items(), ("tmaze.py", ["--corridor", "5", "--active"])]
 
 
-VARIANTS = [*SCRIPTS.items(), ("04_tmaze.py", ["--corridor", "5", "--active"])]
+def words(script, folder, *flags):
+    """The command line."""
+    tiny = [word for pair in TINY.items() for word in pair]
+    return [script, *tiny, "--buffer_dir", str(folder), *flags]
 
 
 def run(script, folder, *flags, monkeypatch):
-    tiny = [word for pair in TINY.items() for word in pair]
-    argv = [script, *tiny, "--no_log", "--buffer_dir", str(folder), *flags]
-    monkeypatch.setattr("sys.argv", argv)
+    if script == "metaworld.py" and importlib.util.find_spec("metaworld") is None:
+        pytest.skip("Meta-World is not installed: pip install 'amago[metaworld]'")
+    monkeypatch.setattr("sys.argv", words(script, folder, "--no_log", *flags))
+    monkeypatch.syspath_prepend(EXAMPLES)  # as Python does
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
     experiment = runpy.run_path(str(EXAMPLES / script), run_name="__main__")["experiment"]
     experiment.close()  # a script leaves this to the end of its process
     return experiment
@@ -65,18 +79,18 @@ def test_it_collects_learns_and_leaves_a_record(script, flags, tmp_path, monkeyp
 def test_continuous_actions(tmp_path, monkeypatch):
     flags = ["--env", "Pendulum-v1", "--max_seq_len", "8", "--traj_encoder", "identity"]
     flags += ["--timesteps_per_epoch", "100"]  # enough for a first file of each actor
-    experiment = run("01_gym.py", tmp_path, *flags, monkeypatch=monkeypatch)
+    experiment = run("gym.py", tmp_path, *flags, monkeypatch=monkeypatch)
     assert experiment.grad_update_counter == 2
 
 
 def test_two_trials_are_two_runs(tmp_path, monkeypatch):
-    flags = [*SCRIPTS["04_tmaze.py"], "--trials", "2"]
-    run("04_tmaze.py", tmp_path, *flags, monkeypatch=monkeypatch)
+    flags = [*SCRIPTS["tmaze.py"], "--trials", "2"]
+    run("tmaze.py", tmp_path, *flags, monkeypatch=monkeypatch)
     assert {"tiny_trial_0", "tiny_trial_1"} <= {path.name for path in tmp_path.iterdir()}
 
 
 def test_exploration_of_the_tmaze_walks_forward_and_turns_at_random():
-    script = runpy.run_path(str(EXAMPLES / "04_tmaze.py"), run_name="loaded")
+    script = runpy.run_path(str(EXAMPLES / "tmaze.py"), run_name="loaded")
     noise = script["WalkForward"](script["make_maze"](corridor=3))
     noise.seed(0)
     noise.global_multiplier[:] = 1.0  # eps is 1 at the start of training
@@ -87,6 +101,29 @@ def test_exploration_of_the_tmaze_walks_forward_and_turns_at_random():
     assert {int(a[0, 0]) for a in turned} == {0, 1, 2, 3}
 
 
-def test_the_readme_lists_every_script_with_its_number():
-    listed = re.findall(r"\| `(\d\d_\w+\.py)` \|", (EXAMPLES / "README.md").read_text())
-    assert listed == sorted(SCRIPTS)
+def test_the_readme_lists_every_script():
+    listed = re.findall(r"^\| `(\w+\.py)` \|", (EXAMPLES / "README.md").read_text(), re.MULTILINE)
+    assert sorted(listed) == sorted(SCRIPTS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("script", ["gym.py", "metaworld.py"])
+def test_a_script_with_the_name_of_a_package_starts(script):
+    command = [sys.executable, EXAMPLES / script, "--help"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "--run_name" in shown
+
+
+@pytest.mark.slow
+def test_nothing_takes_the_gym_script_for_the_gym_package_also_with_wandb(tmp_path):
+    code = f"""
+import runpy, sys
+sys.argv = {words("gym.py", tmp_path, *SCRIPTS["gym.py"])}
+sys.path.insert(0, {str(EXAMPLES)!r})
+runpy.run_path({str(EXAMPLES / "gym.py")!r}, run_name="__main__")
+assert "wandb" in sys.modules
+assert "gym" not in sys.modules
+"""
+    offline = {"WANDB_MODE": "offline", "WANDB_DIR": str(tmp_path), "HOME": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | offline)
+    assert list(tmp_path.rglob("*.wandb"))

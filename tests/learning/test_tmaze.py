@@ -40,7 +40,7 @@ ENCODERS = {
 }
 
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "04_tmaze.py"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "tmaze.py"
 
 
 @pytest.mark.learning

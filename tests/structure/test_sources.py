@@ -19,7 +19,7 @@ INSTALLED_AS = {
     "pynvml": "nvidia-ml-py",
 }
 NEED_A_GPU = {"gpu", "mamba"}  # extras that the tests run without
-NEED_THE_PACKAGE = {"fuzz.py"}  # scripts that run in an environment, and set none up
+NEED_THE_PACKAGE = {"fuzz.py", "metrics_page.py"}  # scripts that run in an environment, and set none up
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 

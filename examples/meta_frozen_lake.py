@@ -1,6 +1,6 @@
 """Meta-Frozen-Lake: cross a lake whose holes you cannot see, several times, and remember them.
 
-    python examples/00_meta_frozen_lake.py --run_name lake --buffer_dir /tmp/amago --no_log
+    python examples/meta_frozen_lake.py --run_name lake --buffer_dir /tmp/amago --no_log
 
 The agent adapts if `val/Average Episode 9 Success` ends well above `... Episode 0 Success`; with
 `--traj_encoder ff`, which has no memory, it cannot. `--hard_mode` asks for more exploration.

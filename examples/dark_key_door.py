@@ -1,6 +1,6 @@
 """Dark key-to-door: find an invisible key, then an invisible door; then do it again, faster.
 
-    python examples/05_dark_key_door.py --run_name dark --buffer_dir /tmp/amago --no_log
+    python examples/dark_key_door.py --run_name dark --buffer_dir /tmp/amago --no_log
 
 The room stays for `--meta_horizon` steps. An agent that remembers it collects two points every few
 steps for the rest of them.

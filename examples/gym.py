@@ -1,10 +1,16 @@
 """Any gymnasium environment with a flat observation, as a one-episode problem.
 
-    python examples/01_gym.py --env CartPole-v1 --run_name cartpole --buffer_dir /tmp/amago --no_log
-    python examples/01_gym.py --env Pendulum-v1 --traj_encoder identity ...
+    python examples/gym.py --env CartPole-v1 --run_name cartpole --buffer_dir /tmp/amago --no_log
+    python examples/gym.py --env Pendulum-v1 --traj_encoder identity ...
 
 These tasks show all there is to see, so an encoder without memory ("ff", "identity") does well.
 """
+
+import os
+import sys
+
+if os.path.realpath(sys.path[0]) == os.path.dirname(os.path.realpath(__file__)):
+    del sys.path[0]  # this folder: should anything ask for the old `gym`, it is not this script
 
 from functools import partial
 

@@ -1,6 +1,6 @@
 """T-maze: remember one bit for as long as the corridor is.
 
-    python examples/04_tmaze.py --corridor 50 --run_name tmaze --buffer_dir /tmp/amago --no_log
+    python examples/tmaze.py --corridor 50 --run_name tmaze --buffer_dir /tmp/amago --no_log
 
 `val/Average Success` goes to 1 with `--traj_encoder transformer` or `rnn`, and stays at 0.5 with
 `ff`, which cannot remember. With `--active` the bit lies one step behind the start, and the agent
