@@ -32,6 +32,7 @@ _HOME = {
     "register_exploration": "amago.envs",
     "get_exploration_cls": "amago.envs",
     "list_registered_explorations": "amago.envs",
+    "open_run": "amago.tracking.run",
 }
 _SUBMODULES = (
     "agent",

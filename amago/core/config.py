@@ -45,6 +45,7 @@ _BUILTIN_MODULES = (
     "amago.nets.actor_critic",
     "amago.nets.policy_dists",
     "amago.agent",
+    "amago.tracking.wandb_tracker",
     "amago.experiment",
 )
 

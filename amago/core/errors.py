@@ -43,6 +43,18 @@ class StorageError(AmagoError, OSError):
     """The disk is full, or cannot be written to."""
 
 
+class RunNotFoundError(AmagoError, FileNotFoundError):
+    """There is no record of a run in the folder that was named."""
+
+
+class RecordError(AmagoError, ValueError):
+    """A record that cannot be read: of a newer version, or no record at all."""
+
+
+class MetricNotFoundError(AmagoError, LookupError):
+    """A metric or an x-axis that the run has not recorded."""
+
+
 class DivergedError(AmagoError, RuntimeError):
     """Too many updates in a row had a gradient that is not finite.
 
