@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,9 @@ _AT_LEAST = {
     "max_env_failures": 1,
     "max_bad_updates": 1,
 }
+
+_LONGEST_NAME = 200
+"""Bytes: file systems take 255, and the folders of states add to the name."""
 
 
 def check_settings(experiment: Parts) -> None:
@@ -80,5 +84,21 @@ def _contradictions(experiment: Parts) -> Iterator[str]:
         value = getattr(experiment, field)
         if value is not None and value < 1:
             yield f"{field} is {value}; it must be at least 1, or None."
-    if not experiment.run_name or "\0" in experiment.run_name or "/" in experiment.run_name:
-        yield f"run_name is {experiment.run_name!r}; a folder's name is not empty and holds no '/'."
+    if problem := folder_name_problem(experiment.run_name):
+        yield f"run_name is {experiment.run_name!r}; it names a folder, so it must not {problem}."
+
+
+def folder_name_problem(name: str) -> str | None:
+    """Why `name` cannot be that of a run's folder: the end of "it must not ...". None if it can.
+
+    What is merely odd (quotes, marks of HTML, any script of the world) can.
+    """
+    if name in ("", ".", ".."):
+        return "be empty, '.' or '..'"
+    if "/" in name or "\\" in name:
+        return "hold '/' or '\\'"
+    if any(unicodedata.category(character) in ("Cc", "Cs") for character in name):
+        return "hold line breaks, tabs or other control characters, or half a character"
+    if len(name.encode()) > _LONGEST_NAME:
+        return f"be longer than {_LONGEST_NAME} bytes ({len(name.encode())} are too many)"
+    return None

@@ -63,11 +63,13 @@ class Link:
     Attributes:
         seed: everything random in this process follows from it.
         writer: whose record this process writes.
+        evaluation_writer: the same for what it logs outside of `learn`.
         folder: where this process keeps files of its own.
         is_abandoned: there is nobody left to work for. The same in all processes of a launch.
     """
 
     writer = "learner"
+    evaluation_writer = "evaluation"
     is_abandoned = False
 
     def __init__(self, experiment: Assembly) -> None:
@@ -151,6 +153,7 @@ class CollectorLink(Link):
         self.group: str = ranks.broadcast(heartbeats.new_id())
         self.id = heartbeats.rank_id(self.group, ranks.rank)
         self.writer = f"collector-{self.id}"
+        self.evaluation_writer = f"evaluation-{self.id}"
         self.folder = heartbeats.folder(experiment.run_dir, self.id)
         self._patience_s = patience_s
         self._beat_every_s = beat_every_s

@@ -28,7 +28,7 @@ from amago.experiment.space import save_with_room, store_trajectories
 from amago.loading import Batch
 from amago.rollout.actor import Actor
 from amago.rollout.driver import rollout
-from amago.rollout.episodes import evaluation_metrics
+from amago.rollout.episodes import episode_metrics, evaluation_metrics, joined
 from amago.rollout.recorded import RecordedEnvs
 from amago.training.schedule import Due
 from amago.training.stop import StopRequested
@@ -130,13 +130,16 @@ class Experiment(Assembly):
 
     def evaluate_val(self) -> dict[str, float]:
         """Act in fresh validation episodes; logs and returns the metrics of `val/`."""
-        metrics = self._evaluate(
+        metrics, episodes = self._evaluate(
             self.val_envs, self.val_timesteps_per_epoch, sample=self.sample_actions_val
         )
         self.log(metrics, key="val")
+        self.log(episodes, key="val_episodes")
         if run_record.AVERAGE_RETURN in metrics:
             self.latest_score = metrics[run_record.AVERAGE_RETURN]
             self.console.evaluation(metrics[run_record.AVERAGE_RETURN], metrics[run_record.FPS])
+        else:
+            self._explain_no_returns("val_timesteps_per_epoch", self.val_timesteps_per_epoch)
         return metrics
 
     def evaluate_test(
@@ -156,7 +159,7 @@ class Experiment(Assembly):
         """
         envs = make_envs(self, make_test_env, role="test", save_to=save_trajs_to)
         try:
-            metrics = self._evaluate(
+            metrics, episodes = self._evaluate(
                 envs,
                 timesteps,
                 sample=self.sample_actions_val,
@@ -168,11 +171,20 @@ class Experiment(Assembly):
             envs.close()
         metrics.pop(run_record.FPS)
         self.log(metrics, key="test")
+        self.log(episodes, key="test_episodes")
         if run_record.AVERAGE_RETURN in metrics:
             self.console.test(metrics[run_record.AVERAGE_RETURN])
+        else:
+            self._explain_no_returns("timesteps", timesteps)
         return metrics
 
-    def _evaluate(self, envs: RecordedEnvs, timesteps: int, **interact: Any) -> dict[str, float]:
+    def _evaluate(
+        self, envs: RecordedEnvs, timesteps: int, **interact: Any
+    ) -> tuple[dict[str, float], dict[str, float]]:
+        """The documented metrics, which have a section to themselves, and those by episode.
+
+        Both are the same in every process.
+        """
         self.policy.eval()
         before = state.before_evaluation(self)
         began = time.monotonic()
@@ -182,9 +194,17 @@ class Experiment(Assembly):
         if self.stop.is_agreed:
             state.undo_evaluation(self, before)
         self.leave_if_asked()
+        seconds = time.monotonic() - began
+        fps = self.ranks.mean({run_record.FPS: timesteps * envs.num_envs / seconds})
         metrics = self.policy_metrics(returns, specials)
-        frames = timesteps * envs.num_envs
-        return metrics | {run_record.FPS: frames / (time.monotonic() - began)}
+        all_returns, _ = joined(self.ranks.gather((list(returns), [])))
+        return metrics | fps, episode_metrics(all_returns)
+
+    def _explain_no_returns(self, setting: str, timesteps: int) -> None:
+        self.console.line(
+            f"No episode finished within {timesteps} steps of each environment, so there is no "
+            f"return to report. Raise {setting}."
+        )
 
     def interact(
         self,
@@ -346,7 +366,9 @@ class Experiment(Assembly):
         """Frames collected (in all, and by environment name), epoch and gradient steps."""
         own = self.ranks.sum(state.frames(self))
         counts = self.link.counts(own, self.epoch, self.grad_update_counter)
-        by_name = {f"total_frames-{name}": count for name, count in sorted(counts.frames.items())}
+        # `own` also has the names of which no frame was collected yet.
+        names = sorted({*own, *counts.frames})
+        by_name = {f"total_frames-{name}": counts.frames[name] for name in names}
         return {
             "total_frames": sum(counts.frames.values()),
             **by_name,
@@ -357,5 +379,10 @@ class Experiment(Assembly):
     def policy_metrics(
         self, returns: Iterable[ReturnHistory], specials: Iterable[SpecialMetricHistory]
     ) -> dict[str, float]:
-        """Evaluation metrics of finished episodes, averaged over processes."""
-        return self.ranks.mean(evaluation_metrics(returns, specials))
+        """Evaluation metrics of the finished episodes of all processes; the same in each of them.
+
+        An override is given the histories of its own process, one each per environment. All
+        processes have to call this one.
+        """
+        own = (list(returns), list(specials))
+        return evaluation_metrics(*joined(self.ranks.gather(own)))

@@ -6,6 +6,9 @@ Nothing is written until there is something to say: the first row of metrics, or
 
 from __future__ import annotations
 
+import contextlib
+import shlex
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +17,7 @@ import torch
 
 import amago
 from amago.core import config as gin_config
-from amago.tracking.base import FanOut, Tracker
+from amago.tracking.base import FanOut, Tracker, TrackerContext, make_trackers
 from amago.tracking.config_files import write_config, write_text
 from amago.tracking.forecast import Forecast, forecast, timestep_bytes
 from amago.tracking.sections import is_axis
@@ -33,49 +36,57 @@ FPS = "Env FPS (per_process)"
 class RunRecord:
     """The trackers of a run, opened at the first row. Made and owned by the experiment's rank 0.
 
+    What is logged outside of `learn`, by an evaluation of what has been learnt, goes to a writer of
+    its own: it is no part of the training that a resume repeats, so a resume does not supersede it,
+    and evaluating an old checkpoint supersedes nothing.
+
     A collector keeps a record of its own in the run's folder; the settings are the learner's.
+
+    Attributes:
+        local: the record of the training. A checkpoint keeps its step.
     """
 
     def __init__(self, experiment: Assembly) -> None:
         self._experiment = experiment
-        self.local = LocalRecord(
-            experiment.run_dir,
-            writer=experiment.link.writer,
-            facts={"seed": experiment.run_seed},
-            warn=experiment.console.warn,
-        )
+        self.local = self._record_of(experiment.link.writer)
+        self._records = _ByPhase(self.local, self._record_of(experiment.link.evaluation_writer))
         self._transcript: Transcript | None = None
         self._system = SystemMonitor(experiment.ckpt_base_dir)
         self._trackers: FanOut | None = None
 
-    def open(self) -> None:
-        """Write the settings and begin a session; does nothing when that is done."""
+    def _record_of(self, writer: str) -> LocalRecord:
         experiment = self._experiment
-        if self._trackers is None:
-            settings = describe(experiment)
-            if experiment.role != "collect":
-                gin_text = gin_config.operative_text()
-                write_config(experiment.run_dir, settings, gin_text)
-                write_text(Path(experiment.ckpt_dir) / "config.txt", gin_text)
-            trackers: list[Tracker] = [self.local]
-            if experiment.log_to_wandb:
-                trackers.append(_wandb(experiment))
-            self._trackers = FanOut(trackers, warn=experiment.console.warn)
-            self._trackers.config(settings)
-        self.local.begin()
-        if self._transcript is None:
-            self._transcript = Transcript(self.local.path.with_suffix(".log"))
-            self._transcript.begin(before=experiment.console.said)
+        return LocalRecord(
+            experiment.run_dir,
+            writer=writer,
+            facts={"seed": experiment.run_seed},
+            warn=experiment.console.warn,
+        )
+
+    @contextlib.contextmanager
+    def learning(self) -> Iterator[None]:
+        """Around `learn`: rows belong to the training, and the run shows before its first row."""
+        self._records.is_learning = True
+        try:
+            self._open()
+            self.local.begin()
+            self._tell_what_changed()
+            yield
+        finally:
+            self._records.is_learning = False
 
     def log(self, row: dict[str, Any]) -> None:
         """Record one row."""
-        self.open()
-        assert self._trackers is not None
-        self._trackers.log(row)
+        trackers = self._open()
+        trackers.log(row)
         if self._experiment.role != "collect" and self._system.is_due():
             axes = {name: value for name, value in row.items() if is_axis(name)}
             sample = {f"System/{name}": value for name, value in self._system.sample().items()}
-            self._trackers.log(axes | sample)
+            trackers.log(axes | sample)
+
+    def flush(self) -> None:
+        """Wait until every row so far is in the local record, safe from a kill."""
+        self._records.flush()
 
     def finish(self, status: str) -> None:
         """Close every tracker; a later row opens the record again."""
@@ -84,21 +95,88 @@ class RunRecord:
         if self._transcript is not None:
             self._transcript.end()
             self._transcript = None
-            self._experiment.console.said.clear()
+
+    def _open(self) -> FanOut:
+        """The trackers, made by the first call, which writes the settings too."""
+        experiment = self._experiment
+        if self._trackers is None:
+            settings = describe(experiment)
+            if experiment.role != "collect" and self._may_write_settings():
+                gin_text = gin_config.operative_text()
+                write_config(experiment.run_dir, settings, gin_text)
+                write_text(Path(experiment.ckpt_dir) / "config.txt", gin_text)
+            context = _context(experiment)
+            trackers: list[Tracker] = [self._records]
+            if experiment.log_to_wandb:
+                trackers.append(_wandb(experiment, context))
+            trackers += make_trackers(experiment.trackers, context)
+            self._trackers = FanOut(trackers, warn=experiment.console.warn)
+            self._trackers.config(settings)
+        if self._transcript is None:
+            self._transcript = Transcript(self.local.path.with_suffix(".log"))
+            self._transcript.begin(before=experiment.console.said)
+            experiment.console.said.clear()
+        return self._trackers
+
+    def _may_write_settings(self) -> bool:
+        """An evaluation leaves the settings of the training as they are."""
+        has_settings = (Path(self._experiment.run_dir) / "config.json").exists()
+        return self._records.is_learning or not has_settings
+
+    def _tell_what_changed(self) -> None:
+        changed = {
+            name: f"{old} -> {new}" for name, (old, new) in self.local.config_changes.items()
+        }
+        if changed:
+            self._experiment.console.summary("Changed since the run was last started", changed)
 
 
-def _wandb(experiment: Assembly) -> WandbTracker:
-    is_collector = experiment.role == "collect"  # it is a run of its own on W&B, in the same group
+class _ByPhase:
+    """The local records of a run as one tracker: the row's phase decides whose it is."""
+
+    def __init__(self, training: LocalRecord, evaluation: LocalRecord) -> None:
+        self.is_learning = False
+        self._training, self._evaluation = training, evaluation
+
+    def config(self, config: Mapping[str, Any]) -> None:
+        self._training.config(config)
+        self._evaluation.config(config)
+
+    def log(self, row: Mapping[str, Any]) -> None:
+        (self._training if self.is_learning else self._evaluation).log(row)
+
+    def flush(self) -> None:
+        self._training.flush()
+        self._evaluation.flush()
+
+    def finish(self, status: str) -> None:
+        self._training.finish(status)
+        self._evaluation.finish(status)
+
+
+def _context(experiment: Assembly) -> TrackerContext:
+    is_collector = experiment.role == "collect"  # a run of its own for trackers, in the same group
     writer = experiment.link.writer
-    return WandbTracker(
+    return TrackerContext(
         run_name=f"{experiment.run_name}-{writer}" if is_collector else experiment.run_name,
-        run_dir=experiment.link.folder,
-        project=experiment.wandb_project,
-        entity=experiment.wandb_entity,
-        group=experiment.wandb_group_name,
+        run_dir=Path(experiment.link.folder),
         default_axis="total_frames" if _collects(experiment) else "gradient_steps",
         say=experiment.console.line,
         warn=experiment.console.warn,
+        group=experiment.wandb_group_name,
+    )
+
+
+def _wandb(experiment: Assembly, context: TrackerContext) -> WandbTracker:
+    return WandbTracker(
+        run_name=context.run_name,
+        run_dir=context.run_dir,
+        project=experiment.wandb_project,
+        entity=experiment.wandb_entity,
+        group=context.group,
+        default_axis=context.default_axis,
+        say=context.say,
+        warn=context.warn,
     )
 
 
@@ -153,6 +231,7 @@ def summary(experiment: Assembly, env_summary: str) -> tuple[str, dict[str, Any]
         f"{experiment.ranks.world_size} process(es), {torch.get_num_threads()} threads",
         "Seed": experiment.run_seed,
         "Run folder": experiment.run_dir,
+        "To see it": f"amago dashboard {shlex.quote(str(experiment.ckpt_base_dir))}",
     }
     expected = _forecast(experiment)
     if problem := expected.problem():

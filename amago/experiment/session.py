@@ -32,10 +32,12 @@ def session(experiment: Experiment) -> Iterator[None]:
     is_new = experiment.epoch == 0 and experiment.grad_update_counter == 0
     if owns_the_run and is_new:
         _refuse_finished(experiment)
-    with _sole_learner(experiment) if owns_the_run else contextlib.nullcontext():
+    with contextlib.ExitStack() as around:
+        if owns_the_run:
+            around.enter_context(_sole_learner(experiment))
         experiment.dataset.on_learning_begins(experiment)
         if experiment.ranks.is_main:
-            experiment.record.open()
+            around.enter_context(experiment.record.learning())
         if learns and is_new and experiment.ckpt_interval:
             # Killed before its first checkpoint, a run has to begin again from what was there.
             state.save(experiment, state.interim_folder(experiment))

@@ -9,6 +9,7 @@ from amago.envs.exploration import EpsilonGreedy, ExplorationWrapper
 from amago.loading import RLDataset
 from amago.nets.traj_encoders import TrajEncoder
 from amago.nets.tstep_encoders import TstepEncoder
+from amago.tracking.base import Tracker, TrackerFactory
 
 EnvFactories = Callable[[], Any] | Iterable[Callable[[], Any]]
 
@@ -46,6 +47,8 @@ class Settings:
         dloader_workers: processes that read trajectories; 0 reads them in this one.
         log_to_wandb, wandb_project, wandb_entity, wandb_group_name: Weights & Biases, beside the
             local record that is always kept.
+        trackers: others beside them: classes that are made with a `TrackerContext` as the run
+            starts, or objects; see `amago.tracking.base`.
         verbose: progress bars and a line after each evaluation.
         log_interval: batches between two rows of training metrics.
         seed: everything random in the run follows from it; None draws one and records it.
@@ -103,6 +106,7 @@ class Settings:
     wandb_project: str | None = None
     wandb_entity: str | None = None
     wandb_group_name: str | None = None
+    trackers: Iterable[Tracker | TrackerFactory] = ()
     verbose: bool = True
     log_interval: int = 300
     seed: int | None = None

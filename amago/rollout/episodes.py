@@ -77,7 +77,8 @@ class EpisodeStatistics:
             self._return_so_far[step.interrupted] = 0.0
         self._return_so_far += np.where(step.stepped, step.reward, 0.0)
         self._uncounted += step.stepped
-        self._names = step.env_names
+        if step.env_names != self._names:
+            self._meet(step.env_names)
         for row, metric, value in step.metrics:
             self.specials[row].add_score(step.env_names[row], metric, value)
         for row in np.flatnonzero(step.ended & step.stepped):
@@ -87,9 +88,16 @@ class EpisodeStatistics:
             self._uncounted[row] = 0
             self.episodes_finished += 1
 
+    def _meet(self, names: list[str]) -> None:
+        self._names = list(names)
+        for counts, name in zip(self._frames_by_name, names, strict=True):
+            counts[name] += 0  # from now on every row has its x-axis
+
     @property
     def frames_by_env_name(self) -> list[Counter[str]]:
-        """`N` counters of frames by environment name, running episodes included."""
+        """`N` counters of frames by environment name, running episodes included. A name that was
+        met, and not stepped yet, has 0.
+        """
         self._count_running_episodes()
         return self._frames_by_name
 
@@ -130,34 +138,68 @@ class EpisodeStatistics:
         self.episodes_finished = state["episodes_finished"]
 
 
+Histories = tuple[list[ReturnHistory], list[SpecialMetricHistory]]
+
+
+def joined(parts: Iterable[Histories]) -> Histories:
+    """The histories of several processes as those of one."""
+    returns: list[ReturnHistory] = []
+    specials: list[SpecialMetricHistory] = []
+    for some_returns, some_specials in parts:
+        returns.extend(some_returns)
+        specials.extend(some_specials)
+    return returns, specials
+
+
 def evaluation_metrics(
     returns: Iterable[ReturnHistory], specials: Iterable[SpecialMetricHistory]
 ) -> dict[str, float]:
     """What `val/` and `test/` report of finished episodes, by environment name.
 
-    The average over all names is the unweighted mean of the per-name means. A name whose episodes
-    have not finished gives no entry.
+    Within a name every episode counts once. The average over all names is the unweighted mean of
+    the per-name means. A name whose episodes have not finished gives no entry.
     """
-    by_name: dict[str, list[float]] = {}
-    for history in returns:
-        for name, scores in history.data.items():
-            by_name.setdefault(name, []).extend(scores)
+    by_name = _scores(returns)
     metrics: dict[str, float] = {}
     for name, scores in by_name.items():
         metrics[f"Average Total Return in {name}"] = float(np.mean(scores))
         metrics[f"Bottom Quintile Total Return in {name}"] = float(np.percentile(scores, 20))
-    for (name, metric), values in _pooled(specials).items():
-        metrics[f"Average {metric} in {name}"] = float(np.mean(values))
+    for (name, metric), values in _samples(specials).items():
+        # An environment's own "Total Return" must not stand where the return does.
+        metrics.setdefault(f"Average {metric} in {name}", float(np.mean(values)))
     if by_name:
         means = [np.mean(scores) for scores in by_name.values()]
         metrics["Average Total Return (Across All Env Names)"] = float(np.mean(means))
     return metrics
 
 
-def _pooled(specials: Iterable[SpecialMetricHistory]) -> dict[tuple[str, str], list[Any]]:
+def episode_metrics(returns: Iterable[ReturnHistory]) -> dict[str, float]:
+    """What `val_episodes/` and `test_episodes/` report: how many episodes finished, and their mean
+    return, of which there is none if nobody finished.
+    """
+    scores = [score for some in _scores(returns).values() for score in some]
+    metrics: dict[str, float] = {"Episodes Finished": len(scores)}
+    if scores:
+        metrics["Average Total Return (Across All Episodes)"] = float(np.mean(scores))
+    return metrics
+
+
+def _scores(returns: Iterable[ReturnHistory]) -> dict[str, list[float]]:
+    """Returns of episodes by environment name; never an empty list."""
+    pooled: dict[str, list[float]] = {}
+    for history in returns:
+        for name, scores in history.data.items():
+            if scores:
+                pooled.setdefault(name, []).extend(scores)
+    return pooled
+
+
+def _samples(specials: Iterable[SpecialMetricHistory]) -> dict[tuple[str, str], list[Any]]:
+    """Samples by environment name and metric; never an empty list."""
     pooled: dict[tuple[str, str], list[Any]] = {}
     for history in specials:
         for name, metrics in history.data.items():
-            for metric, values in metrics.items():
-                pooled.setdefault((name, metric), []).extend(values)
+            for metric, samples in metrics.items():
+                if samples:
+                    pooled.setdefault((name, metric), []).extend(samples)
     return pooled

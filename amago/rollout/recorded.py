@@ -49,6 +49,7 @@ class RecordedEnvs:
         """Begin a new episode everywhere; running ones are dropped."""
         self.statistics.restart()
         step = self.pool.reset()
+        self.statistics.observe(step)
         self.recorder.begin(step)
         self._timestep = step.timestep
         return self.timestep

@@ -11,17 +11,21 @@ from typing import Any
 
 from amago.tracking.values import to_line
 
+_PATIENCE_S = 1.0
+
 
 class Appender:
     """Appends entries to a JSON Lines file; made and owned by a `LocalRecord`.
 
     An entry reaches the operating system within `flush_interval_s` and then survives the death of
     this process. While the file cannot be written (disk full), up to `max_pending` entries wait and
-    are tried again; later rows are dropped, and a `gap` entry says which. The thread starts with
-    the first entry, and again with one after `close`.
+    are tried again; later rows are dropped, and a `gap` entry says which. A caller that is faster
+    than a disk that works is held back instead. The thread starts with the first entry, and again
+    with one after `close`.
 
     Args:
         warn: shows one line, once, when the file cannot be written. Called from the thread.
+        encode: gives an entry as a line. Called from the thread.
     """
 
     def __init__(
@@ -30,8 +34,10 @@ class Appender:
         warn: Callable[[str], None],
         flush_interval_s: float = 0.5,
         max_pending: int = 1000,
+        encode: Callable[[Mapping[str, Any]], bytes] = to_line,
     ) -> None:
         self.path = path
+        self._encode = encode
         self._warn = warn
         self._interval_s = flush_interval_s
         self._max_pending = max_pending
@@ -42,6 +48,7 @@ class Appender:
         self._put_count = 0
         self._done_count = 0
         self._is_urgent = False
+        self._is_stuck = False  # the disk took nothing when it was last tried
         self._is_closing = False
         self._thread: threading.Thread | None = None
         # Owned by the thread:
@@ -49,15 +56,20 @@ class Appender:
         self._file: int | None = None
         self._size = 0
         self._is_torn = False
-        self._has_warned = False
+        self._warned: set[str] = set()
 
     # ------------------------------------------------------------------------ the caller's side
 
     def put(self, entry: Mapping[str, Any]) -> None:
-        """Hand over one entry. Never waits for the disk, never raises for its sake."""
+        """Hand over one entry. Never raises for the disk's sake.
+
+        Does not wait, unless rows come faster than they can be written: then it does, once for a
+        second at most if the disk has stopped.
+        """
         with self._changed:
-            is_full = self._put_count - self._done_count >= self._max_pending
-            if is_full and entry["kind"] == "row":
+            if self._is_full() and entry["kind"] == "row":
+                self._wait_for_room()
+            if self._is_full() and entry["kind"] == "row":
                 self._dropped[1:] = [entry] if self._dropped else []
                 self._dropped = self._dropped or [entry]
                 self._dropped_count += 1
@@ -94,6 +106,16 @@ class Appender:
         self._thread = None
         return is_complete
 
+    def _is_full(self) -> bool:
+        return self._put_count - self._done_count >= self._max_pending
+
+    def _wait_for_room(self) -> None:
+        if not self._is_stuck:
+            self._is_urgent = True
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._is_stuck or not self._is_full(), _PATIENCE_S)
+            self._is_stuck = self._is_full()
+
     def _append(self, entry: Mapping[str, Any]) -> None:
         self._pending.append(entry)
         self._put_count += 1
@@ -118,15 +140,28 @@ class Appender:
                 is_last = self._is_closing
                 entries = list(self._pending)
                 self._pending.clear()
-            self._lines += [to_line(entry) for entry in entries]
-            if self._lines and self._write(b"".join(self._lines)):
+            self._lines += [self._line(entry) for entry in entries]
+            if self._lines:
+                is_written = self._write(b"".join(self._lines))
                 with self._changed:
-                    self._done_count += len(self._lines)
+                    self._is_stuck = not is_written
+                    self._done_count += len(self._lines) if is_written else 0
                     self._changed.notify_all()
-                self._lines = []
+                self._lines = [] if is_written else self._lines
             if is_last:
                 self._close_file()
                 return
+
+    def _line(self, entry: Mapping[str, Any]) -> bytes:
+        try:
+            return self._encode(entry)
+        except Exception as error:  # the thread must live: other rows depend on it
+            self._warn_once(
+                "entry",
+                f"an entry of {self.path} cannot be written ({type(error).__name__}: {error}). "
+                f"The run goes on; this is said once.",
+            )
+            return b""
 
     def _write(self, data: bytes) -> bool:
         try:
@@ -135,16 +170,20 @@ class Appender:
             _write_all(self._file, b"\n" + data if self._is_torn else data)
         except OSError as error:
             self._undo()
-            if not self._has_warned:
-                self._has_warned = True
-                self._warn(
-                    f"cannot write {self.path} ({error.strerror}). The run goes on; rows are "
-                    f"written later if that ends, and missing ones are marked."
-                )
+            self._warn_once(
+                "file",
+                f"cannot write {self.path} ({error.strerror}). The run goes on; rows are "
+                f"written later if that ends, and missing ones are marked.",
+            )
             return False
         self._size += len(data) + self._is_torn
         self._is_torn = False
         return True
+
+    def _warn_once(self, kind: str, text: str) -> None:
+        if kind not in self._warned:
+            self._warned.add(kind)
+            self._warn(text)
 
     def _open(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)

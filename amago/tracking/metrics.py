@@ -6,9 +6,18 @@ dataset, is recorded all the same.
 """
 
 from amago.tracking.declarations import ALL
-from amago.tracking.sections import AXES, SECTIONS, Metric, is_axis, section
+from amago.tracking.sections import AXES, SECTIONS, Metric, is_axis, section, section_order
 
-__all__ = ["AXES", "SECTIONS", "Metric", "all_metrics", "declared", "is_axis", "section"]
+__all__ = [
+    "AXES",
+    "SECTIONS",
+    "Metric",
+    "all_metrics",
+    "declared",
+    "is_axis",
+    "section",
+    "section_order",
+]
 
 
 def all_metrics() -> tuple[Metric, ...]:

@@ -5,6 +5,7 @@ import fnmatch
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -178,8 +179,9 @@ class Run:
         """total_frames; gradient_steps for a run that collects no frames."""
         series = self._ask_query().series
         frames, steps = (series.get(("axis", name), []) for name in (_FRAMES, _GRADIENT_STEPS))
-        is_offline = not _advances(frames) and _advances(steps)
-        return _GRADIENT_STEPS if is_offline else _FRAMES
+        if _moves(frames) or not (_moves(steps) or _last(steps) > 0 >= _last(frames)):
+            return _FRAMES
+        return _GRADIENT_STEPS
 
     @property
     def metrics(self) -> list[MetricInfo]:
@@ -275,18 +277,12 @@ class Run:
             names: metrics; the columns are these, behind Step, Wall Time, Process Time and every
                 axis. Float64; NaN where a row has no such value.
         """
+        axes = [*OWN_AXES, *self.axes]
         for writer in self.writers:
             state = self._writers[writer]
             for first in range(0, state.rows, size):
-                stop = min(first + size, state.rows)
-                yield (
-                    writer,
-                    self._ask(
-                        lambda db, query, w=state.id, a=first, b=stop: query.rows(
-                            db, w, names, a, b
-                        )
-                    ),
-                )
+                rows = (first, min(first + size, state.rows))
+                yield writer, self._ask(partial(_block, state.id, axes, names, rows))
 
     # ------------------------------------------------------------------------------------ private
 
@@ -341,6 +337,17 @@ class Run:
             )
 
 
+def _block(
+    writer: int,
+    axes: Sequence[str],
+    names: Sequence[str],
+    rows: tuple[int, int],
+    database: sqlite3.Connection,
+    query: Query,
+) -> dict[str, np.ndarray]:
+    return query.rows(database, writer, axes, names, *rows)
+
+
 def _latest(query: Query, database: sqlite3.Connection, infos: Sequence[SeriesInfo]) -> SeriesInfo:
     """Of the writers of a metric, the one that wrote it last."""
     if len(infos) == 1:
@@ -348,9 +355,12 @@ def _latest(query: Query, database: sqlite3.Connection, infos: Sequence[SeriesIn
     return max(infos, key=lambda info: query.time_of(database, info.writer, info.last_row))
 
 
-def _advances(axis: Iterable[SeriesInfo]) -> bool:
-    """Whether an axis has another value than the first, or than none at all."""
-    return any(info.count > 1 for info in axis) or any(info.last_value for info in axis)
+def _moves(axis: Iterable[SeriesInfo]) -> bool:
+    return any(info.count > 1 for info in axis)
+
+
+def _last(axis: Iterable[SeriesInfo]) -> float:
+    return max((info.last_value or 0.0 for info in axis), default=0.0)
 
 
 def _unknown(what: str, name: str, known: Sequence[str], path: Path) -> str:

@@ -2,10 +2,13 @@
 
 import functools
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 SECTIONS = ("test", "dataset", "Charts", "train", "val", "System")
-"""Sections in the order in which they are shown. `Charts` holds the x-axes."""
+"""The sections of every run, in the order in which they are shown. `Charts` holds the x-axes. Any
+other section (`val_episodes`, one of a user's own) is shown before the last: see `section_order`.
+"""
 
 AXES = ("total_frames", "Epoch", "gradient_steps")
 """X-axes that every row has, besides `total_frames-{name}` of each environment name."""
@@ -18,8 +21,9 @@ class Metric:
     Args:
         name: `section/name`, or an x-axis without a section.
         unit: "1" for a pure number.
-        says: what it tells the reader of a chart.
-        formula: how it is computed, where that is not what the name says.
+        says: what it tells the reader of a chart; where that can be said, what good and bad look
+            like.
+        formula: how it is computed.
         source: the module that makes it.
     """
 
@@ -53,3 +57,14 @@ def is_axis(name: str) -> bool:
 def section(name: str) -> str:
     """Section that shows `name`."""
     return "Charts" if is_axis(name) else name.partition("/")[0]
+
+
+def section_order(names: Iterable[str]) -> list[str]:
+    """The sections of these metrics, each once, in the order in which they are shown.
+
+    That of `SECTIONS`; others by the alphabet, between `val` and `System`.
+    """
+    present = {section(name) for name in names}
+    *first, last = SECTIONS
+    order = [*first, *sorted(present - set(SECTIONS)), last]
+    return [name for name in order if name in present]

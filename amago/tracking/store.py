@@ -12,8 +12,8 @@ given one with its host and pid while the file is in use. The folder appears wit
     the session before, as `{"dotted.name": [old, new]}`; whatever else the caller gave (`seed`).
     Secrets are redacted.
 `{"kind":"row","t":...,"step":n,"gen":g,"axes":{...},"data":{...}}` is one call of `log`:
-    every x-axis, then every metric as `section/name`. A value is a number, a text, null or a
-    histogram; see `tracking/values.py` for NaN, infinity and histograms.
+    every x-axis, then every metric as `section/name`. A value is a number, a text, null, a
+    histogram, or an image, video or table in a file of its own: see `tracking/values.py`.
 `{"kind":"gap","t":...,"gen":g,"first_step":a,"last_step":b,"rows":n,"reason":...}`
     stands where `n` rows are missing, because the disk was full or too slow.
 `{"kind":"finish","t":...,"gen":g,"step":n,"status":...}` closes a session: "finished", "crashed"
@@ -36,12 +36,11 @@ from amago.core.names import slug
 from amago.tracking.appender import Appender
 from amago.tracking.claim import Claim
 from amago.tracking.config_files import changes, recordable
-from amago.tracking.reader import position
+from amago.tracking.media import MediaFolder
+from amago.tracking.reader import SCHEMA, position
 from amago.tracking.sections import is_axis
 from amago.tracking.session import describe_session, status_at_exit
-from amago.tracking.values import plain_row
-
-SCHEMA = 1
+from amago.tracking.values import plain_row, to_line
 
 
 class LocalRecord:
@@ -53,6 +52,9 @@ class LocalRecord:
         warn: shows one line about trouble with the disk; may be called from another thread.
         flush_interval_s: at most this much is lost when the process is killed.
         max_pending: rows kept in memory while the disk does not take them.
+
+    Attributes:
+        config_changes: `{"dotted.name": [old, new]}` from the session before, once this one began.
     """
 
     def __init__(
@@ -69,8 +71,10 @@ class LocalRecord:
         self._warn = warn
         self._facts = recordable(facts or {})
         self._config: dict[str, Any] = {}
+        self.config_changes: dict[str, list[Any]] = {}
         self._claim = Claim(self.path)
-        self._appender = Appender(self.path, warn, flush_interval_s, max_pending)
+        self._media = MediaFolder(self.path, warn)
+        self._appender = Appender(self.path, warn, flush_interval_s, max_pending, self._encode)
         self._resume_step: int | None = None
         self._generation: int | None = None  # None until this session's line is written
         self._step = 0
@@ -129,7 +133,10 @@ class LocalRecord:
         if not self._claim.take():
             self.path = self.path.with_stem(f"{self.path.stem}-{slug(gethostname())}-{os.getpid()}")
             self._appender.path = self.path
+            self._media = MediaFolder(self.path, self._warn)
         before = position(self.path)
+        if before.config is not None:
+            self.config_changes = changes(before.config, self._config)
         self._generation = before.generation
         self._step = before.step if self._resume_step is None else self._resume_step
         session = {
@@ -138,7 +145,7 @@ class LocalRecord:
             **describe_session(),
             **self._facts,
             "config": self._config,
-            "changes": {} if before.config is None else changes(before.config, self._config),
+            "changes": self.config_changes,
         }
         self._appender.put(self._entry("session", step=self._step) | session)
         atexit.unregister(self._finish_at_exit)
@@ -146,6 +153,9 @@ class LocalRecord:
 
     def _finish_at_exit(self) -> None:
         self.finish(status_at_exit())
+
+    def _encode(self, entry: Mapping[str, Any]) -> bytes:
+        return to_line(entry, self._media.keep)
 
     def _entry(self, kind: str, step: int) -> dict[str, Any]:
         return {"kind": kind, "t": time.time(), "step": step, "gen": self._generation}

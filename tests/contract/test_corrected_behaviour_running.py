@@ -1,5 +1,6 @@
 """How runs behave where AMAGO 3.x surprises: see `test_corrected_behaviour.py`."""
 
+import copy
 import inspect
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -101,7 +102,7 @@ def test_every_row_of_an_epoch_carries_that_epoch(make_experiment, tmp_path):
     experiment = make_experiment()
     experiment.start()
     experiment.learn()
-    experiment.record.local.flush()
+    experiment.record.flush()
     rows = list(read_rows(tmp_path / "tiny"))
     for section in ("val", "dataset", "train"):
         epochs = [
@@ -111,15 +112,17 @@ def test_every_row_of_an_epoch_carries_that_epoch(make_experiment, tmp_path):
 
 
 def test_a_test_reports_the_results_of_all_processes(make_experiment, monkeypatch):
-    """Item 19.11: as if another process had found twice the return."""
+    """Item 19.11: as if another process had found twice the return in as many episodes."""
     experiment = make_experiment()
     experiment.start()
-    mean = type(experiment.ranks).mean
-    monkeypatch.setattr(
-        type(experiment.ranks),
-        "mean",
-        lambda self, data: mean(self, {name: 1.5 * value for name, value in data.items()}),
-    )
+
+    def gather(self, own):
+        theirs = copy.deepcopy(own[0])
+        for history in theirs:
+            history.data = {name: [2 * x for x in xs] for name, xs in history.data.items()}
+        return [own, (theirs, [])]
+
+    monkeypatch.setattr(type(experiment.ranks), "gather", gather)
     metrics = experiment.evaluate_test(lambda: AMAGOEnv(Count(), "held out"), timesteps=6)
     assert metrics["Average Total Return in held out"] == pytest.approx(1.5 * 3.0)
 

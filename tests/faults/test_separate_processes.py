@@ -176,6 +176,34 @@ def test_a_killed_learner_is_replaced_and_its_collectors_go_on(
     assert axes[-1]["total_frames"] <= collectors.frames().total()
 
 
+def test_every_axis_of_the_one_run_advances_in_both_processes(
+    tmp_path: Path, start: Callable[..., Half]
+):
+    collector = start("collect")
+    learner = start("learn", epochs=8)
+    assert learner.finish() == 0, learner.said
+    published = read_published(tmp_path / "split" / "ckpts")
+    assert published is not None
+    while collector.heartbeat.policy_version < published.version:
+        collector.wait_until("act")
+    collector.wait_until("Average Return", times=2)  # evaluations that know of the learner
+    assert collector.stop() == 75
+
+    rows = list(read_rows(tmp_path / "split"))
+    writers = {row.writer for row in rows}
+    assert writers == {"learner", f"collector-{collector.heartbeat.id}"}
+    names = {"total_frames", "total_frames-CartPole", "Epoch", "gradient_steps"}
+    for writer in writers:
+        own = [row.axes for row in rows if row.writer == writer]
+        for name in names:
+            values = [axes[name] for axes in own]
+            assert values == sorted(values), (writer, name)
+            assert values[-1] > values[0], (writer, name)
+    assert all(set(row.axes) == names for row in rows)
+    evaluated = {row.writer for row in rows if "val/Env FPS (per_process)" in row.data}
+    assert evaluated == writers - {"learner"}  # who acts, evaluates; its rows are the run's
+
+
 def test_a_second_learner_is_refused_while_collectors_are_welcome(start: Callable[..., Half]):
     collector = start("collect")
     first = start("learn")

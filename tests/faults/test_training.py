@@ -209,7 +209,7 @@ def test_an_environment_that_breaks_is_replaced_and_counted(tmp_path):
     experiment = started(tmp_path, make_train_env=make_env, epochs=2, val_interval=None)
     with pytest.warns(AmagoWarning, match="the simulator crashed"):
         experiment.learn()
-    experiment.record.local.flush()
+    experiment.record.flush()
     rows = [row.data for row in read_rows(tmp_path / "small")]
     assert max(row.get("dataset/Environment Faults", 0) for row in rows) == 3
     dones = []

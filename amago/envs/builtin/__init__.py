@@ -6,7 +6,7 @@ Modules are imported on first use, and heavy packages inside the functions that 
 from importlib import import_module
 from types import ModuleType
 
-__all__ = ["tmaze", "toy_gym"]  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = ["metaworld_ml", "tmaze", "toy_gym"]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -185,15 +185,15 @@ class Query:
         self,
         database: sqlite3.Connection,
         writer: int,
+        axes: Sequence[str],
         names: Sequence[str],
         first: int,
         stop: int,
     ) -> dict[str, np.ndarray]:
-        """Axes and the metrics `names` in rows `first <= row < stop` of a writer, column by column.
+        """Axes and metrics in rows `first <= row < stop` of a writer, column by column.
 
         Float64 `[stop - first]`; NaN where there is no number.
         """
-        axes = (*OWN_AXES, *(name for name in self.names("axis") if name not in OWN_AXES))
         numbers = np.arange(first, stop)
         found = {name: self._axis(database, name, writer).at(numbers) for name in axes}
         for name in names:

@@ -2,13 +2,13 @@
 
 Numbers by name, without decoding anything:
 
-    sqlite3 tracking.db "SELECT metric, value, total_frames FROM latest WHERE metric LIKE 'val/%'"
+    sqlite3 tracking.db "SELECT metric, value FROM latest WHERE metric LIKE 'val/%'"
     sqlite3 tracking.db "SELECT kind, json_extract(body, '$.t') FROM event"
 
 All values of a metric are in chunks of up to 1024, as packed little-endian arrays:
 
     for rows, first, count, data in database.execute(
-        "SELECT rows, first_row, count, data FROM chunk JOIN series ON series.id = chunk.series"
+        "SELECT rows, first_row, chunk.count, data FROM chunk JOIN series ON series.id = series"
         " WHERE role = 'metric' AND name = ? ORDER BY writer, first_row", [name]):
         y = struct.unpack(f"<{count}d", data)
         row = range(first, first + count) if rows is None else struct.unpack(f"<{count}I", rows)

@@ -80,7 +80,7 @@ def test_every_axis_advances_in_both_halves_and_never_decreases(make_half: Any, 
         turn(collectors[1])
         turn(learner)
     for experiment in (learner, *collectors):
-        experiment.record.local.flush()
+        experiment.record.flush()
     rows = [row for row in read_rows(tmp_path / "tiny") if row.axes["total_frames"] > 0]
     assert len({row.writer for row in rows}) == 3
     names = {"total_frames", "total_frames-CartPole", "Epoch", "gradient_steps"}
@@ -190,7 +190,7 @@ def test_two_collectors_with_one_seed_collect_different_data(make_half: Any, tmp
 def test_a_collector_writes_only_what_is_its_own(make_half: Any, tmp_path: Path):
     collector = make_half("collect")
     collect_unled(collector)
-    collector.record.local.flush()
+    collector.record.flush()
     name = collector.link.id
     written = {file for file in files_of(tmp_path / "tiny") if not file.endswith(".lock")}
     assert written == {

@@ -60,17 +60,20 @@ def test_every_row_carries_every_axis_and_axes_never_decrease(make_tiny, tmp_pat
     experiment = started(make_tiny)
     experiment.learn()
     experiment.evaluate_test(experiment.make_val_env, timesteps=25)
-    experiment.record.local.flush()
+    experiment.record.flush()
     rows = list(read_rows(tmp_path / "tiny"))
     names = {"total_frames", "total_frames-CartPole", "Epoch", "gradient_steps"}
-    axes = [row.axes for row in rows if row.axes["total_frames"] > 0]
+    axes = [row.axes for row in rows]
     assert all(set(a) == names for a in axes)
     for name in names:
         values = [a[name] for a in axes]
         assert values == sorted(values)
         assert values[-1] > 0
     sections = {name.split("/")[0] for row in rows for name in row.data}
-    assert sections == {"System", "dataset", "train", "val", "test"}
+    assert sections == {
+        *("System", "dataset", "train", "val", "test"),
+        *("val_episodes", "test_episodes"),
+    }
 
 
 def test_frames_are_the_steps_of_the_training_environments(make_tiny):

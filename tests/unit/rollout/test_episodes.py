@@ -6,7 +6,12 @@ import pytest
 from amago.envs.histories import ReturnHistory, SpecialMetricHistory
 from amago.envs.pool.base import PoolStep
 from amago.hindsight import Timestep
-from amago.rollout.episodes import EpisodeStatistics, evaluation_metrics
+from amago.rollout.episodes import (
+    EpisodeStatistics,
+    episode_metrics,
+    evaluation_metrics,
+    joined,
+)
 
 
 def step(reward, ended, names=("a", "b"), stepped=None, metrics=()):
@@ -58,6 +63,15 @@ def test_frames_belong_to_the_name_the_episode_had():
     assert [dict(c) for c in stats.frames_by_env_name] == [{"a": 1, "c": 1}, {"b": 2}]
 
 
+def test_a_name_is_known_with_no_frames_before_its_first_step():
+    stats = EpisodeStatistics(2)
+    stats.observe(step([0, 0], [0, 0], stepped=[False, False]))
+    assert [list(c.items()) for c in stats.frames_by_env_name] == [[("a", 0)], [("b", 0)]]
+    stats.observe(step([0, 0], [0, 0], names=("a", "c")))
+    assert [dict(c) for c in stats.frames_by_env_name] == [{"a": 1}, {"b": 0, "c": 1}]
+    assert stats.frames == [1, 1]
+
+
 def test_clearing_keeps_frames_and_running_episodes():
     stats = EpisodeStatistics(2)
     stats.observe(step([1, 1], [0, 1]))
@@ -102,6 +116,54 @@ def test_the_bottom_quintile_is_the_20th_percentile():
 
 def test_no_finished_episode_gives_no_value_rather_than_nan():
     assert evaluation_metrics([ReturnHistory("")], [SpecialMetricHistory("")]) == {}
+    assert episode_metrics([ReturnHistory("")]) == {"Episodes Finished": 0}
+
+
+def test_a_name_without_an_episode_or_a_sample_has_no_metric():
+    returns, specials = history(a=[1.0], b=[]), SpecialMetricHistory("")
+    specials.add_score("a", "Success", [])
+    assert set(evaluation_metrics([returns], [specials])) == {
+        "Average Total Return in a",
+        "Bottom Quintile Total Return in a",
+        "Average Total Return (Across All Env Names)",
+    }
+
+
+def history(**scores):
+    made = ReturnHistory("")
+    made.data = scores
+    return made
+
+
+def test_beside_the_mean_of_names_stands_the_mean_of_episodes():
+    returns = [history(easy=[1.0, 1.0], hard=[0.0]), history(easy=[1.0])]
+    assert episode_metrics(returns) == {
+        "Episodes Finished": 4,
+        "Average Total Return (Across All Episodes)": 0.75,
+    }
+
+
+def test_what_an_environment_calls_its_total_return_does_not_replace_the_return():
+    specials = SpecialMetricHistory("")
+    specials.add_score("a", "Total Return", [100.0])
+    metrics = evaluation_metrics([history(a=[3.0])], [specials])
+    assert metrics["Average Total Return in a"] == 3.0
+
+
+def test_an_episode_counts_once_whichever_process_it_was_in():
+    specials = SpecialMetricHistory("")
+    specials.add_score("a", "Success", [1.0, 0.0])
+    many = ([history(a=[0.0, 0.0, 0.0]), history(b=[7.0])], [specials])
+    few = ([history(a=[4.0])], [])
+    nobody = ([history()], [SpecialMetricHistory("")])
+    assert evaluation_metrics(*joined([many, few, nobody])) == {
+        "Average Total Return in a": 1.0,  # the mean of the processes' means would be 2
+        "Bottom Quintile Total Return in a": 0.0,
+        "Average Total Return in b": 7.0,
+        "Bottom Quintile Total Return in b": 7.0,
+        "Average Success in a": 0.5,
+        "Average Total Return (Across All Env Names)": 4.0,
+    }
 
 
 def test_of_an_episode_that_a_fault_cut_off_only_the_frames_count():

@@ -45,6 +45,38 @@ def test_rates_are_bytes_over_the_time_between_samples(tmp_path, monkeypatch):
     assert monitor.sample()["Network Sent (MB/s)"] == 2.0
 
 
+class FakeProcess:
+    """Half a processor busy, 2 GB of memory, 7 threads."""
+
+    def cpu_percent(self):
+        return 50.0
+
+    def memory_info(self):
+        return SimpleNamespace(rss=2_000_000_000)
+
+    def num_threads(self):
+        return 7
+
+
+def test_sizes_are_in_gigabytes_and_loads_in_percent(tmp_path, monkeypatch):
+    memory = SimpleNamespace(percent=25.0, available=6_000_000_000)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: memory)
+    monkeypatch.setattr("psutil.cpu_percent", lambda: 80.0)
+    monkeypatch.setattr("psutil.disk_usage", lambda folder: SimpleNamespace(free=3_500_000_000))
+    monkeypatch.setattr("psutil.Process", FakeProcess)
+    expected = {
+        "CPU (%)": 80.0,
+        "RAM (%)": 25.0,
+        "RAM Available (GB)": 6.0,
+        "Process CPU (%)": 50.0,
+        "Process RSS (GB)": 2.0,
+        "Process Threads": 7.0,
+        "Disk Free (GB)": 3.5,
+    }
+    sample = SystemMonitor(tmp_path).sample()
+    assert {name: sample[name] for name in expected} == expected
+
+
 class FakeNvml:
     """Two GPUs; the second does not report its power."""
 
