@@ -58,7 +58,7 @@ def switching(browser: Browser, folder: Path) -> list[float]:
     """Milliseconds from choosing another x-axis to a chart drawn over it, inside the browser."""
     with closing(serve_in_background([folder], port=0)) as server:
         watch = Watch(browser.new_context(), urlsplit(server.url).netloc)
-        page = ServedPage(watch.page, server.url, NAMES, search="metric 00")
+        page = ServedPage(watch.page, server.url, NAMES, search="val/metric 00")
         page.chart(METRIC)
         return [_switch(page, axis) for axis in AXES]
 
@@ -96,7 +96,7 @@ def following(browser: Browser, folder: Path, rows: int) -> list[float]:
     log(0)
     with closing(serve_in_background([folder], port=0)) as server:
         watch = Watch(browser.new_context(), urlsplit(server.url).netloc)
-        page = ServedPage(watch.page, server.url, ["live"], search="metric 00")
+        page = ServedPage(watch.page, server.url, ["live"], search="val/metric 00")
         page.chart(METRIC)
         lags = []
         for i in range(1, rows + 1):

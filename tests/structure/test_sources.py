@@ -15,11 +15,12 @@ ABSOLUTE = re.compile(r"(?<![\w.])/(?:home|root|Users|work|opt)/\w")
 INSTALLED_AS = {
     "flash_attn": "flash-attn",
     "gin": "gin-config",
+    "PIL": "pillow",
     "mamba_ssm": "mamba-ssm",
     "pynvml": "nvidia-ml-py",
 }
 NEED_A_GPU = {"gpu", "mamba"}  # extras that the tests run without
-NEED_THE_PACKAGE = {"fuzz.py", "metrics_page.py"}  # scripts that run in an environment, and set none up
+NEED_THE_PACKAGE = {"fuzz.py", "metrics_page.py", "screenshots.py"}  # run in one, set none up
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 
@@ -35,7 +36,7 @@ def files() -> list[Path]:
 
 
 def texts() -> dict[Path, str]:
-    binary = {".npz", ".png", ".pt", ".safetensors", ".gz"}
+    binary = {".npz", ".png", ".pt", ".safetensors", ".gz", ".zip"}
     return {path: path.read_text() for path in files() if path.suffix not in binary}
 
 

@@ -112,16 +112,29 @@ def test_an_index_of_another_version_is_built_again(tmp_path, version):
 
 
 def test_a_copy_of_a_folder_does_not_show_what_the_original_had(tmp_path):
-    """The copy's record is another one, of the same length."""
+    """The copy's record is another one: of the same length, with the same beginning and end."""
     original, copy = tmp_path / "original", tmp_path / "copy"
-    log(original, range(4))
-    assert returns(original) == [0, 1, 2, 3]
+    log(original, range(200))
+    assert returns(original) == list(range(200))
     shutil.copytree(original, copy)
     record = copy / "tracking" / "learner.jsonl"
-    changed = record.read_bytes().replace(b'"val/Return":2.0', b'"val/Return":7.0')
-    record.write_bytes(changed)
-    assert returns(copy) == [0, 1, 7, 3]
-    assert returns(original) == [0, 1, 2, 3]
+    before = record.read_bytes()
+    record.write_bytes(before.replace(b'"val/Return":100.0', b'"val/Return":777.0'))
+    assert record.stat().st_size == len(before)
+    assert returns(copy) == [*range(100), 777, *range(101, 200)]
+    assert returns(original) == list(range(200))
+
+
+def test_a_row_that_was_written_twice_is_there_once(tmp_path):
+    log(tmp_path, range(3))
+    record = tmp_path / "tracking" / "learner.jsonl"
+    row = record.read_bytes().splitlines(keepends=True)[3]
+    with open_run(tmp_path) as run:
+        with open(record, "ab") as file:
+            file.write(row)
+        run.refresh()
+        assert run.num_rows == 3
+    assert returns(tmp_path) == [0, 1, 2]
 
 
 @pytest.mark.parametrize("kept", [0, 1, 3])
