@@ -20,6 +20,7 @@ _BY_FLAG = {
     "tstep_encoder_type": "a gin selector, e.g. --set FFTstepEncoder.d_hidden=256",
     "traj_encoder_type": "--traj_encoder",
     "agent_type": "--agent_type",
+    "trackers": "a script of your own",
     "make_train_env": "--env",
     "make_val_env": "--env",
     "exploration_wrapper_type": "a gin selector, e.g. --set EpsilonGreedy.steps_anneal=10000",

@@ -146,7 +146,7 @@ def css_text(text: str) -> str:
 
 
 def rows_of(folder: Any, run: str, metric: str) -> list[dict[str, Any]]:
-    """Rows of a run's record that hold `metric`, as they are in the file."""
-    text = (folder / run / "tracking" / "learner.jsonl").read_text()
-    rows = [json.loads(line) for line in text.splitlines()]
+    """Rows of a run's record that hold `metric`, as they are in its files."""
+    files = sorted((folder / run / "tracking").glob("*.jsonl"))
+    rows = [json.loads(line) for file in files for line in file.read_text().splitlines()]
     return [row for row in rows if row["kind"] == "row" and metric in row["data"]]

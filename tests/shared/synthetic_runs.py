@@ -74,9 +74,14 @@ def gym(folder: Path, seed: int = 1, group: str | None = None, epochs: int = 100
         }
 
     training.run(evaluation)
-    test = {name.replace("val/", "test/"): v for name, v in evaluation(0).items()}
-    record.row(training.axes(), {k: v for k, v in test.items() if "FPS" not in k})
     record.finish()
+    evaluated = Record(folder, writer="evaluation")
+    evaluated.time = record.time
+    evaluated.session(wandb_group_name=group, seed=seed)
+    test = {name.replace("val/", "test/"): v for name, v in evaluation(0).items()}
+    evaluated.row(training.axes(), {k: v for k, v in test.items() if "FPS" not in k})
+    evaluated.finish()
+    evaluated.save()
     lines = [f"epoch {e:3d}  evaluated  return {4.9 * e:.1f}" for e in range(epochs)]
     record.save(log="\n".join(["amago 4.0.0", *lines, "finished"]) + "\n")
     write_text(folder / "ckpts" / "policy_weights" / "policy_epoch_0.pt", "weights")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from amago import Experiment
+from amago import Experiment, open_run
 from amago.cli.main import main
 from amago.core import config
 
@@ -51,9 +51,10 @@ def config_of(folder: Path, run: str = "run") -> dict[str, Any]:
 
 def test_it_trains_tests_and_says_how_to_watch(tmp_path, capsys):
     assert amago_train(tmp_path) == 0
-    record = (tmp_path / "run" / "tracking" / "learner.jsonl").read_text()
-    assert "test/Average Total Return in CartPole-v1" in record
-    assert '"gradient_steps":2' in record
+    with open_run(tmp_path / "run") as run:
+        recorded = {metric.name: metric.last_axes["gradient_steps"] for metric in run.metrics}
+    assert recorded["val/Average Total Return in CartPole-v1"] == 0
+    assert recorded["test/Average Total Return in CartPole-v1"] == 2
     assert "amago dashboard" in capsys.readouterr().out
 
 
@@ -131,10 +132,11 @@ def test_a_run_is_not_mixed_with_another_of_its_name(tmp_path, capsys):
 def test_resume_starts_a_run_and_goes_on_with_it(tmp_path):
     for epochs in ("1", "2"):
         assert amago_train(tmp_path, "--resume", "--set", "verbose=False", epochs=epochs) == 0
-    lines = (tmp_path / "run" / "tracking" / "learner.jsonl").read_text().splitlines()
-    rows = [json.loads(line) for line in lines]
-    assert [row["gen"] for row in rows if row["kind"] == "session"] == [0, 1]
-    assert rows[-2]["axes"]["gradient_steps"] == 4
+    with open_run(tmp_path / "run") as run:
+        trained = [session["gen"] for session in run.sessions if session["writer"] == "learner"]
+        stored = run.series("dataset/Total Trajectory Files in Replay Buffer", x="gradient_steps")
+    assert trained == [0, 1]
+    assert list(stored.x) == [0, 2]  # a row in each epoch
     assert config_of(tmp_path)["experiment"]["epochs"] == 2
 
 
