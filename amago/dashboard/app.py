@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, Response, StreamingResponse
+from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
@@ -82,7 +82,7 @@ def _routes(api: Api) -> list[BaseRoute]:
         return StreamingResponse(_chunks(opened), headers=headers_for(opened))
 
     async def page(request: Request) -> Response:
-        return FileResponse(STATIC / "index.html")
+        return HTMLResponse(_page())
 
     return [
         Route("/", page, methods=["GET"]),
@@ -93,6 +93,16 @@ def _routes(api: Api) -> list[BaseRoute]:
         Route("/api/{question}", about_chosen_runs, methods=["POST"]),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
+
+
+def _page() -> str:
+    """index.html, with the names of all modules: a browser then fetches them side by side, and not
+    each when it has read the one that imports it.
+    """
+    modules = sorted(path.relative_to(STATIC).as_posix() for path in STATIC.rglob("js/**/*.js"))
+    links = [f'<link rel="modulepreload" href="/static/{module}">' for module in modules]
+    page = (STATIC / "index.html").read_text(encoding="utf-8")
+    return page.replace("</head>", "".join(links) + "</head>")
 
 
 async def _answer(question: Callable[..., Any], *arguments: Any) -> Response:

@@ -1,10 +1,12 @@
-"""Where results go: the local record (always on), the console, Weights & Biases. No torch."""
+"""Where results go, and how they are read: the local record, W&B, TensorBoard. No torch."""
 
 from importlib import import_module
 from typing import Any
 
 _HOME = {
     "Tracker": "base",
+    "TrackerContext": "base",
+    "Background": "background",
     "FanOut": "base",
     "NullTracker": "base",
     "LocalRecord": "store",
@@ -20,6 +22,7 @@ _HOME = {
     "Forecast": "forecast",
     "SystemMonitor": "system",
     "WandbTracker": "wandb_tracker",
+    "TensorBoardTracker": "tensorboard_tracker",
     "Metric": "metrics",
     "declared": "metrics",
     "all_metrics": "metrics",

@@ -101,7 +101,8 @@ export class Section {
     if (!this.#isOpen) return;
     const shown = new Set(found.map((metric) => metric.name));
     for (const card of this.cards) card.element.hidden = !shown.has(card.metric.name);
-    this.#blocks.hidden = isSearching;
+    // A section that is nothing but a table is shown whole: the search found something in it.
+    this.#blocks.hidden = isSearching && this.#grid.children.length > 0;
   }
 
   /** One of the section's parts came near the window, or is far from it now. */
