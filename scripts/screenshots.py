@@ -1,18 +1,20 @@
 """Takes the pictures of docs/tracking.md: the dashboard on real runs, in a real browser.
 
-    python scripts/screenshots.py ROOT --gym NAME --tasks NAME --attempts NAME --seeds NAME NAME ...
+    python scripts/screenshots.py [ROOT] --gym NAME --tasks NAME --attempts NAME --pair NAME NAME
 
-ROOT holds the runs; the names are those of their folders. Needs `playwright`, a Chromium and
-`pillow`. Pictures have 256 colours, which is enough for charts and a third of the size.
+ROOT holds the runs, by default those that come with amago; the names are those of their folders.
+Needs `playwright`, a Chromium and `pillow`. Pictures have 256 colours, which is enough for charts
+and a third of the size.
 """
 
 import argparse
 import io
 import shutil
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -20,6 +22,7 @@ from PIL import Image
 from playwright.sync_api import BrowserContext, Page, sync_playwright
 
 from amago.dashboard.background import serve_in_background
+from amago.dashboard.reference_runs import unpack_references
 
 OUT = Path(__file__).resolve().parents[1] / "docs" / "images"
 LARGEST = 300_000
@@ -71,12 +74,18 @@ def _section(page: Page, name: str, block: str) -> Any:
 
 
 PICTURES = (
-    Picture("sections", "gym", (1440, 900), {}, _whole_page, sharpness=1.0),
+    Picture(
+        "sections", "gym", (1240, 900), {"collapsed": "Charts,train,System"}, _whole_page, {}, 1.0
+    ),
     Picture("axes", "tasks", (1240, 620), {"search": "Across"}, _axis_menu),
     Picture("overview", "gym", (1240, 860), {"tab": "overview"}),
-    Picture("config", "seeds", (1240, 560), {"tab": "config"}),
+    Picture("config", "pair", (1240, 560), {"tab": "config"}),
     Picture(
-        "matrix", "tasks", (1600, 1200), {}, lambda page: _section(page, "val", ".section-matrix")
+        "matrix",
+        "tasks",
+        (1600, 1200),
+        {},
+        lambda page: _section(page, "val", ".section-matrix .scroller"),
     ),
     Picture(
         "attempts", "attempts", (1000, 800), {}, lambda p: _section(p, "val", ".section-attempts")
@@ -90,32 +99,41 @@ PICTURES = (
 def main(argv: Sequence[str] | None = None) -> int:
     """Take every picture, or those that were asked for; returns the exit status."""
     args = _arguments(argv)
-    names = {"gym": [args.gym], "tasks": [args.tasks], "attempts": [args.attempts]}
-    names["seeds"] = args.seeds
+    runs = {"gym": [args.gym], "tasks": [args.tasks], "attempts": [args.attempts]}
+    runs |= {"pair": args.pair, "seeds": args.seeds}
     args.out.mkdir(parents=True, exist_ok=True)
-    too_large = []
-    with closing(serve_in_background([args.root], port=0)) as server, sync_playwright() as tool:
+    wanted = [p for p in PICTURES if not args.only or p.name in args.only]
+    with nullcontext(args.root) if args.root else TemporaryDirectory(prefix="runs-") as root:
+        if not args.root:
+            unpack_references(Path(root))
+        sizes = _take_all(Path(root), args.out, wanted, runs)
+    for name, size in sizes.items():
+        print(f"{name}.png: {size / 1000:.0f} kB{', too large' if size > LARGEST else ''}")
+    return 1 if any(size > LARGEST for size in sizes.values()) else 0
+
+
+def _take_all(
+    root: Path, out: Path, pictures: Sequence[Picture], runs: dict[str, list[str]]
+) -> dict[str, int]:
+    """Write the pictures that there are runs for; returns the size of each in bytes."""
+    sizes = {}
+    with closing(serve_in_background([root], port=0)) as server, sync_playwright() as tool:
         browser = tool.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
         )
-        for picture in PICTURES:
-            if args.only and picture.name not in args.only:
-                continue
+        for picture in (each for each in pictures if runs[each.runs]):
             width, height = picture.size
             context = browser.new_context(
                 viewport={"width": width, "height": height},
                 device_scale_factor=picture.sharpness,
                 **picture.context,
             )
-            data = _smaller(_take(context, server.url, picture, names[picture.runs]))
+            data = _smaller(_take(context, server.url, picture, runs[picture.runs]))
             context.close()
-            (args.out / f"{picture.name}.png").write_bytes(data)
-            print(f"{picture.name}.png: {len(data) / 1000:.0f} kB")
-            too_large += [picture.name] if len(data) > LARGEST else []
+            (out / f"{picture.name}.png").write_bytes(data)
+            sizes[picture.name] = len(data)
         browser.close()
-    if too_large:
-        print(f"over {LARGEST / 1000:.0f} kB: {', '.join(too_large)}")
-    return 1 if too_large else 0
+    return sizes
 
 
 def _take(context: BrowserContext, address: str, picture: Picture, runs: list[str]) -> bytes:
@@ -147,11 +165,12 @@ def _smaller(png: bytes) -> bytes:
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("root", type=Path, help="folder that holds the runs")
+    parser.add_argument("root", type=Path, nargs="?", help="folder that holds the runs")
     parser.add_argument("--gym", default="gym", help="a run with one task")
     parser.add_argument("--tasks", default="ml45", help="a run with many tasks")
     parser.add_argument("--attempts", default="frozen-lake", help="a run with several attempts")
-    parser.add_argument("--seeds", nargs="+", default=["seed-1", "seed-2"], help="runs of a group")
+    parser.add_argument("--pair", nargs=2, default=["tmaze-transformer", "tmaze-ff"])
+    parser.add_argument("--seeds", nargs="*", default=[], help="runs of one group, if there are")
     parser.add_argument("--out", type=Path, default=OUT, help="folder for the pictures")
     parser.add_argument("--only", nargs="*", help="names of pictures; all by default")
     return parser.parse_args(argv)

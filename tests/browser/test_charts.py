@@ -123,6 +123,13 @@ def test_search_takes_a_regular_expression(open_page):
     ]
 
 
+def test_a_search_that_finds_something_in_a_table_shows_the_table(open_page):
+    page = open_page(runs=["gym"], search="^test/.*Quintile")
+    table = page.tab.locator('[data-section="test"] table')
+    table.wait_for()
+    assert "Bottom Quintile Total Return in CartPole-v1" in table.inner_text()
+
+
 def test_a_search_that_cannot_be_says_so_and_hides_nothing(open_page):
     page = open_page(runs=["gym"])
     page.chart(AVERAGE)

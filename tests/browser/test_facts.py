@@ -10,7 +10,7 @@ def test_overview_has_command_machine_versions_and_commit(open_page):
     for expected in (
         "python examples/gym.py --env CartPole-v1",
         "workstation",
-        "/home/ada/amago",
+        "/projects/amago",
         "3.12.4",
         "2.8.0",
         COMMIT[:10],

@@ -1,4 +1,4 @@
-"""A program that only evaluates weights: it is a run like any other, here, on the page and at W&B."""
+"""A program that only evaluates weights is a run like any other: here, on the page and at W&B."""
 
 import subprocess
 import sys
@@ -56,7 +56,7 @@ def test_it_has_a_record_a_page_and_a_run_at_wandb(tmp_path: Path) -> None:
         subprocess.run(command, env=settings, check=True, cwd=tmp_path, timeout=120)
         (sent,) = [row for row in server.rows() if NAMES & row.keys()]
         config = server.config()
-    assert NAMES <= sent.keys()
+    assert sent.keys() >= NAMES
     assert AXES.items() <= sent.items()
     assert config["experiment"]["run_name"] == "evaluating"
 

@@ -1,7 +1,6 @@
 """The code in docs/tracking.md runs as it is printed, in the order in which it is printed."""
 
 import re
-from functools import partial
 from pathlib import Path
 
 import gymnasium
@@ -22,9 +21,12 @@ def blocks() -> list[str]:
     return re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
 
+def make_cartpole() -> AMAGOEnv:
+    return AMAGOEnv(gymnasium.make("CartPole-v1"), env_name="CartPole-v1")
+
+
 def settings() -> dict[str, object]:
     """Everything but what the page is about; a second of training."""
-    make_env = partial(AMAGOEnv, gymnasium.make("CartPole-v1"), env_name="CartPole-v1")
     return {
         "ckpt_base_dir": "runs",
         "max_seq_len": 8,
@@ -32,12 +34,12 @@ def settings() -> dict[str, object]:
         "tstep_encoder_type": FFTstepEncoder,
         "traj_encoder_type": FFTrajEncoder,
         "agent_type": amago.Agent,
-        "make_train_env": make_env,
-        "make_val_env": make_env,
+        "make_train_env": make_cartpole,
+        "make_val_env": make_cartpole,
         "env_mode": "sync",
         "parallel_actors": 1,
         "epochs": 1,
-        "train_timesteps_per_epoch": 60,
+        "train_timesteps_per_epoch": 200,
         "train_batches_per_epoch": 2,
         "val_timesteps_per_epoch": 60,
         "batch_size": 2,

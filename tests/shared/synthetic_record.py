@@ -84,7 +84,7 @@ def a_session() -> dict[str, Any]:
     """What a session says of the machine it ran on."""
     return {
         "command": ["python", "examples/gym.py", "--env", "CartPole-v1"],
-        "cwd": "/home/ada/amago",
+        "cwd": "/projects/amago",
         "host": "workstation",
         "pid": 4242,
         "platform": "Linux-6.8-x86_64",
