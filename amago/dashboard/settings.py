@@ -1,21 +1,12 @@
-"""Settings of runs: nested, as one list of names, and where runs differ."""
+"""Where the settings of runs differ."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from amago.tracking.config_files import flat
+
 MISSING = {"missing": True}
 """Stands for a setting that a run does not have."""
-
-
-def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """`{"dotted.name": value}` of every leaf; an empty dict is a leaf."""
-    leaves: dict[str, Any] = {}
-    for name, value in config.items():
-        if isinstance(value, Mapping) and value:
-            leaves.update(flat(value, f"{prefix}{name}."))
-        else:
-            leaves[f"{prefix}{name}"] = value
-    return leaves
 
 
 def diff(configs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

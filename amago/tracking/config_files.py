@@ -80,7 +80,7 @@ def _array(value: np.ndarray) -> Any:
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, list[Any]]:
     """`{"dotted.name": [old, new]}` of every setting that differs; a missing one is None."""
-    before, after = _flat(old), _flat(new)
+    before, after = flat(old), flat(new)
     return {
         name: [before.get(name), after.get(name)]
         for name in sorted(before.keys() | after.keys())
@@ -88,11 +88,12 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, list[An
     }
 
 
-def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """`{"dotted.name": value}` of every leaf of a nested configuration; an empty dict is a leaf."""
+    leaves: dict[str, Any] = {}
     for name, value in config.items():
         if isinstance(value, Mapping) and value:
-            flat.update(_flat(value, f"{prefix}{name}."))
+            leaves.update(flat(value, f"{prefix}{name}."))
         else:
-            flat[f"{prefix}{name}"] = value
-    return flat
+            leaves[f"{prefix}{name}"] = value
+    return leaves
