@@ -12,7 +12,7 @@ from typing import Any
 
 from amago.agent import Agent
 from amago.cli.overrides import Overrides, parse_overrides
-from amago.cli.worlds import World, world
+from amago.cli.worlds import BUILT_IN, World, world
 from amago.cli_utils import (
     add_common_cli,
     create_experiment_from_cli,
@@ -50,7 +50,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_common_cli(parser)
     parser.set_defaults(**_LAPTOP)
     add = parser.add_argument
-    add("--env", required=True, help="MetaFrozenLake, RoomKeyDoor, TMaze..., or a gymnasium id")
+    add("--env", required=True, help=f"{', '.join(BUILT_IN)}, or a gymnasium id")
     add(
         "--set",
         action="append",
@@ -64,7 +64,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add("--eval_timesteps", type=int, default=None, help="steps of each actor (default: by env)")
     add("--wandb", action="store_true", help="log to W&B, also where no project is configured")
     add("--resume", action="store_true", help="go on with the run of this name, if there is one")
-    add("--dashboard", action="store_true", help="show the run in the browser while it trains")
+    add("--dashboard", action="store_true", help="show it in the browser as long as it trains")
 
 
 def run(args: Namespace) -> int:

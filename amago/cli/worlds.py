@@ -84,6 +84,8 @@ _BUILT_IN = {
         longest_look_back=256,
     ),
 }
+BUILT_IN = tuple(_BUILT_IN)
+"""Names of the environments that come along."""
 
 
 def world(name: str, arguments: Mapping[str, Any]) -> World:

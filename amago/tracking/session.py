@@ -9,10 +9,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import amago
 from amago.tracking.redact import redact_command, redact_config
 
 _PACKAGES = (
-    "amago",
     "torch",
     "numpy",
     "gymnasium",
@@ -50,8 +50,8 @@ def command() -> list[str]:
 
 
 def package_versions() -> dict[str, str]:
-    """Installed versions of the packages that decide results, without importing them."""
-    found = {}
+    """Versions of the packages that decide results, without importing them."""
+    found = {"amago": amago.__version__}  # also where it is not installed, but on the path
     for package in _PACKAGES:
         try:
             found[package] = version(package)

@@ -58,12 +58,6 @@ def address(runs_folder: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def serve() -> Callable[[Path], Any]:
-    """`with serve(folder) as address`: a server of one's own."""
-    return serving
-
-
-@pytest.fixture(scope="session")
 def chromium() -> Iterator[Any]:
     """A headless Chromium: the one of the system, else the one Playwright has fetched."""
     needs("the package playwright", importlib.util.find_spec("playwright") is not None)
@@ -81,9 +75,35 @@ def chromium() -> Iterator[Any]:
 
 
 @pytest.fixture
-def open_page(chromium: Any, address: str) -> Iterator[Callable[..., ServedPage]]:
+def watches() -> list[Watch]:
+    """The pages that a test has opened."""
+    return []
+
+
+@pytest.fixture
+def serve(watches: list[Watch]) -> Callable[[Path], Any]:
+    """`with serve(folder) as address`: a server of one's own; its end closes the pages first."""
+
+    @contextmanager
+    def serve_one(folder: Path) -> Iterator[str]:
+        with serving(folder) as url:
+            yield url
+            close(watches)  # a page that goes on asking would complain about the server's end
+
+    return serve_one
+
+
+def close(watches: list[Watch]) -> None:
+    """Close every page; twice does no harm."""
+    for watch in watches:
+        watch.context.close()
+
+
+@pytest.fixture
+def open_page(
+    chromium: Any, address: str, watches: list[Watch]
+) -> Iterator[Callable[..., ServedPage]]:
     """`open_page(runs=["gym"], x="Epoch")`: the page in a browser without a past."""
-    watches = []
 
     def open_one(
         runs: Sequence[str] | None = None,
@@ -96,8 +116,7 @@ def open_page(chromium: Any, address: str) -> Iterator[Callable[..., ServedPage]
         return ServedPage(watch.page, at, runs, **view)
 
     yield open_one
-    for watch in watches:
-        watch.context.close()
+    close(watches)
     assert [complaint for watch in watches for complaint in watch.complaints] == []
 
 

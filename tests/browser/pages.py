@@ -56,10 +56,10 @@ class Page:
     def chart(self, metric: str) -> Any:
         """The drawn chart of a metric, in view."""
         card = self.card(metric)
-        card.scroll_into_view_if_needed()
-        chart = card.locator('.chart[aria-busy="false"]')
-        chart.locator("canvas").wait_for()
-        return chart
+        card.wait_for()
+        self.tab.wait_for_function(FOLLOW, arg=card.element_handle())
+        card.scroll_into_view_if_needed()  # waits until it stands still
+        return card.locator('.chart[aria-busy="false"]')
 
     def drawn(self, metric: str) -> dict[str, Any]:
         """What the chart of a metric shows: `axis`, `from`, `to` and the number of `lines`."""
@@ -105,6 +105,14 @@ class Page:
         shown = self.tab.locator(f'main[data-page="{tab}"]')
         shown.wait_for()
         return shown
+
+
+FOLLOW = """card => {
+    const { top, bottom } = card.getBoundingClientRect();
+    if (top < 0 || bottom > innerHeight) card.scrollIntoView({ block: "center" });
+    return card.querySelector('.chart[aria-busy="false"] canvas') !== null;
+}"""
+"""Keep a card in view until it is drawn: tables above it appear late, and push it away."""
 
 
 class ServedPage(Page):

@@ -111,8 +111,9 @@ FAULTS = {
         f"{LOCKS}::test_a_folder_that_cannot_be_written_to_is_said_and_nothing_is_left",
     ),
     "W&B cannot be reached": (
-        "unit/tracking/test_wandb_tracker.py::"
-        "test_a_server_that_does_not_answer_costs_seconds_and_no_rows",
+        "faults/test_wandb.py::test_a_server_that_does_not_work_when_the_run_starts",
+        "faults/test_wandb.py::test_a_server_that_stops_working_while_the_run_goes_on",
+        "faults/test_wandb.py::test_a_run_that_was_cut_off_is_completed_by_amago_sync",
     ),
 }
 

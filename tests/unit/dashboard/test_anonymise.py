@@ -5,8 +5,8 @@ from amago.dashboard.anonymise import Anonymiser
 HOME = "/".join(["", "home", "ada"])  # in pieces: a test looks for such paths in our files
 SESSION = {
     "host": "gpu7.lab.example",
-    "cwd": f"{HOME}/work",
-    "command": ["python", f"{HOME}/work/train.py", "--out=/scratch/ada/runs"],
+    "cwd": f"{HOME}/code",
+    "command": ["python", f"{HOME}/code/train.py", "--out=/scratch/ada/runs"],
     "pid": 42,
     "environment": {"WANDB_ENTITY": "ada-lab"},
     "versions": {"torch": "2.8"},
@@ -21,7 +21,7 @@ def anonymiser():
 @pytest.mark.parametrize(
     "text, expected",
     [
-        (f"{HOME}/work/train.py", "train.py"),
+        (f"{HOME}/code/train.py", "train.py"),
         ('File "/usr/lib/python3.11/site-packages/x.py", line 3', 'File "x.py", line 3'),
         ("--out=/scratch/ada/runs --n 3", "--out=runs --n 3"),
         ("PATH=/usr/bin:/srv/bin", "PATH=bin:bin"),

@@ -9,6 +9,7 @@ import {
   nearest,
   padded,
   paddedLog,
+  paddedValues,
 } from "../../../amago/dashboard/static/js/layers.js";
 import { smooth } from "../../../amago/dashboard/static/js/smoothing.js";
 
@@ -71,6 +72,13 @@ test("an axis is never empty", () => {
   }
   const [low, high] = paddedLog([10, 10], 0.1);
   assert.ok(low > 0 && low < 10 && high > 10);
+});
+
+test("rounding is not drawn as if it were a change", () => {
+  const [low, high] = paddedValues([1 - 1e-7, 1 + 1e-7], 0.1);
+  assert.ok(high - low > 0.1);
+  const [below, above] = paddedValues([0.999, 1], 0.1);
+  assert.ok(above - below < 0.01);
 });
 
 test("the nearest point is one that is drawn", () => {

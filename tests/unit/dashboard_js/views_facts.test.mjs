@@ -7,7 +7,7 @@ import {
 
 const RUN = { id: "a", name: "cartpole", group: null, frames: 12_000, epoch: 3, gradient_steps: 40 };
 const OVERVIEW = {
-  command: ["python", "train.py", "--name", "two words"], cwd: "/home/me", host: "box", pid: 7,
+  command: ["python", "train.py", "--name", "two words"], cwd: "/somewhere", host: "box", pid: 7,
   platform: "Linux", python: "3.11.9", versions: { torch: "2.8.0" }, environment: {}, seed: 0,
   git: { commit: "0123456789abcdef", is_dirty: true }, started: 1000, ended: null, running_s: 60,
   status: "running", folder: "/runs/cartpole", writers: ["learner"], sessions: [{}], gaps: [],

@@ -26,8 +26,7 @@ VALUES = "test_values_are_shown_in_returns_and_on_the_raw_scale"
 CHECKED_BY = {
     # pattern of declared names: the test
     r"(test|val)/Average .*|(test|val)/Bottom .*": EPISODES,
-    r"(test|val)_episodes/.*": EVALUATION
-    + "test_beside_val_there_is_the_mean_over_episodes",
+    r"(test|val)_episodes/.*": EVALUATION + "test_beside_val_there_is_the_mean_over_episodes",
     r"val/Env FPS.*": EVALUATION + "test_the_speed_is_steps_of_all_environments_in_a_second",
     r"dataset/[^{]*(Protected).*": DISK + "test_protected_files_are_sampled_and_never_deleted",
     r"dataset/[^{]*(Deleted).*": DISK + "test_the_oldest_files_go_even_if_the_clock_steps_back",

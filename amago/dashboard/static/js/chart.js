@@ -4,7 +4,9 @@
 import { default as uPlot } from "../vendor/uplot/uPlot.esm.js";
 import { csvOf, pngOf } from "./chart_export.js";
 import { onThemeChange } from "./theme.js";
-import { countNonPositive, extentOfX, extentOfY, layersOf, padded, paddedLog } from "./layers.js";
+import {
+  countNonPositive, extentOfX, extentOfY, layersOf, padded, paddedLog, paddedValues,
+} from "./layers.js";
 import { drawLayers } from "./drawing.js";
 import { el } from "./dom.js";
 import { plotOptions } from "./plot_options.js";
@@ -140,7 +142,7 @@ class Chart {
   #rangeY() {
     const { logy } = this.options;
     const extent = extentOfY(this.#layers, this.#rangeX());
-    return logy ? paddedLog(extent ?? [1, 10], ROOM_Y) : padded(extent ?? [0, 1], ROOM_Y);
+    return logy ? paddedLog(extent ?? [1, 10], ROOM_Y) : paddedValues(extent ?? [0, 1], ROOM_Y);
   }
 
   #explain() {

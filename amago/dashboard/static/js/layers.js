@@ -3,6 +3,9 @@
 
 import { smooth } from "./smoothing.js";
 
+/** Relative difference of two numbers that a float32 can hardly tell apart. */
+const FLOAT32_ROUNDING = 1e-6;
+
 /**
  * One line as the callers give it. `x` ascends; `null` is a gap.
  * @typedef {{label: string, colour: string, dash?: number[], x: number[], y: (number|null)[],
@@ -76,6 +79,13 @@ export function extentOfY(layers, [low, high]) {
 export function padded([low, high], fraction, alone = Math.abs(low) * 0.1 || 1) {
   const room = high > low ? (high - low) * fraction : alone;
   return [low - room, high + room];
+}
+
+/** As `padded`, for measured values: what differs by rounding alone is drawn as one value. */
+export function paddedValues([low, high], fraction) {
+  const rounding = Math.max(Math.abs(low), Math.abs(high)) * FLOAT32_ROUNDING;
+  const middle = (low + high) / 2;
+  return padded(high - low > rounding ? [low, high] : [middle, middle], fraction);
 }
 
 /** As `padded`, for a logarithmic axis. */

@@ -18,7 +18,8 @@ export function extent(values) {
  * The heat of a table's column: from its smallest value (0) to its largest (1).
  *
  * With `isDifference` zero is the middle (0.5), so that better and worse have a side each.
- * Returns `{low, high, fraction(value)}`; null if no value is finite.
+ * Returns `{low, high, fraction(value)}`; null if no value is finite. Where all are equal there is no
+ * heat: `fraction` is null.
  */
 export function heatScale(values, isDifference = false) {
   const range = extent(values);
@@ -26,7 +27,7 @@ export function heatScale(values, isDifference = false) {
   const reach = Math.max(Math.abs(range.low), Math.abs(range.high));
   const { low, high } = isDifference ? { low: -reach, high: reach } : range;
   const fraction = (value) =>
-    !Number.isFinite(value) ? null : high > low ? (value - low) / (high - low) : 0.5;
+    Number.isFinite(value) && high > low ? (value - low) / (high - low) : null;
   return { low, high, fraction };
 }
 
