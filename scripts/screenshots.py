@@ -1,8 +1,9 @@
 """Takes the pictures of docs/tracking.md: the dashboard on real runs, in a real browser.
 
-    python scripts/screenshots.py [ROOT] --gym NAME --tasks NAME --attempts NAME --pair NAME NAME
+    python scripts/screenshots.py [ROOT] [--gym NAME] [--media NAME] ...
 
 ROOT holds the runs, by default those that come with amago; the names are those of their folders.
+None of those has pictures or tables, so `--media` needs a ROOT.
 Needs `playwright`, a Chromium and `pillow`. Pictures have 256 colours, which is enough for charts
 and a third of the size.
 """
@@ -26,6 +27,7 @@ from amago.dashboard.reference_runs import unpack_references
 
 OUT = Path(__file__).resolve().parents[1] / "docs" / "images"
 LARGEST = 300_000
+SEEDS = [f"tmaze-seed-{seed}" for seed in range(1, 5)]
 _COLOURS = 256
 _PHONE = {"is_mobile": True, "has_touch": True}
 
@@ -58,6 +60,8 @@ def _whole_page(page: Page) -> Page:
     assert size is not None
     height = page.evaluate("document.documentElement.scrollHeight")
     page.set_viewport_size({"width": size["width"], "height": height})
+    undrawn = "article.chart-card:not(:has(.chart[aria-busy=false] canvas))"
+    page.wait_for_function("undrawn => !document.querySelector(undrawn)", arg=undrawn)
     return page
 
 
@@ -91,6 +95,9 @@ PICTURES = (
         "attempts", "attempts", (1000, 800), {}, lambda p: _section(p, "val", ".section-attempts")
     ),
     Picture("bands", "seeds", (1240, 620), {"groupby": "group", "search": "val/"}),
+    Picture("log", "gym", (1240, 520), {"tab": "log"}),
+    Picture("files", "gym", (1240, 420), {"tab": "files"}),
+    Picture("media", "media", (1240, 620), {"tab": "media"}),
     Picture("dark", "gym", (1240, 760), {"theme": "dark", "search": "^(train|val)/"}),
     Picture("phone", "gym", (390, 844), {"search": "^val/"}, context=_PHONE, sharpness=2.0),
 )
@@ -100,7 +107,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Take every picture, or those that were asked for; returns the exit status."""
     args = _arguments(argv)
     runs = {"gym": [args.gym], "tasks": [args.tasks], "attempts": [args.attempts]}
-    runs |= {"pair": args.pair, "seeds": args.seeds}
+    runs |= {"pair": args.pair, "seeds": args.seeds, "media": args.media}
     args.out.mkdir(parents=True, exist_ok=True)
     wanted = [p for p in PICTURES if not args.only or p.name in args.only]
     with nullcontext(args.root) if args.root else TemporaryDirectory(prefix="runs-") as root:
@@ -166,11 +173,12 @@ def _smaller(png: bytes) -> bytes:
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("root", type=Path, nargs="?", help="folder that holds the runs")
-    parser.add_argument("--gym", default="gym", help="a run with one task")
+    parser.add_argument("--gym", default="cartpole", help="a run with one task")
     parser.add_argument("--tasks", default="ml45", help="a run with many tasks")
     parser.add_argument("--attempts", default="frozen-lake", help="a run with several attempts")
     parser.add_argument("--pair", nargs=2, default=["tmaze-transformer", "tmaze-ff"])
-    parser.add_argument("--seeds", nargs="*", default=[], help="runs of one group, if there are")
+    parser.add_argument("--seeds", nargs="+", default=SEEDS, help="runs of one group")
+    parser.add_argument("--media", nargs="*", default=[], help="a run with pictures and tables")
     parser.add_argument("--out", type=Path, default=OUT, help="folder for the pictures")
     parser.add_argument("--only", nargs="*", help="names of pictures; all by default")
     return parser.parse_args(argv)
