@@ -1,6 +1,6 @@
 """How fast the dashboard is: opening it, changing the x-axis, following a run that is written.
 
-    PYTHONPATH=tests/shared:tests/browser python benchmarks/bench_dashboard.py
+    python benchmarks/bench_dashboard.py
 
 Two runs with 612 metrics in each of `--rows` rows, in a headless Chromium, with an index and
 without one. Writes `benchmarks/results/dashboard.json`. Needs `playwright`.
@@ -12,6 +12,7 @@ import os
 import platform
 import shutil
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -20,12 +21,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from pages import ServedPage, Watch
 from playwright.sync_api import Browser, sync_playwright
-from synthetic_runs import wide
 
 from amago.dashboard.background import serve_in_background
 from amago.tracking.store import LocalRecord
+
+TESTS = Path(__file__).resolve().parents[1] / "tests"
+sys.path += [str(TESTS / "shared"), str(TESTS / "browser")]
+from pages import ServedPage, Watch  # noqa: E402 (what tests share)
+from synthetic_runs import wide  # noqa: E402
 
 RESULTS = Path(__file__).parent / "results" / "dashboard.json"
 METRIC = "val/metric 002"

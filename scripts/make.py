@@ -86,8 +86,9 @@ def demo() -> int:
 
 
 def check() -> int:
-    """Everything that reads the code, then the fast tests."""
+    """Everything that reads the code, and the fast tests."""
     env = _development()
+    # The slowest reader of all: beside the others and the tests, which do not keep every core busy.
     types = env.start("-m", "pyright", "--pythonpath", str(env.python))
     readers = {
         "ruff check": ("-m", "ruff", "check", "--quiet", "."),
@@ -96,11 +97,12 @@ def check() -> int:
     }
     failed = [name for name, command in readers.items() if env.run(*command, title=name) != 0]
     env.run("scripts/sizes.py", title="long files and functions (places to look, not failures)")
+    status = env.run(*_pytest(FAST_TESTS, "not slow and not learning"), title="fast tests")
     say("pyright")
     print(types.communicate()[0], end="")
     if types.returncode != 0:
         failed.append("pyright")
-    return _tests(env, "fast tests", FAST_TESTS, "not slow and not learning", failed)
+    return _report(status or (1 if failed else 0), failed)
 
 
 def test() -> int:
@@ -108,7 +110,10 @@ def test() -> int:
     python = interpreters.chosen(ROOT)
     env = environment.full(python, "test")
     failed = _torch_free_half(exclude=python.version[:2])
-    return _tests(env, "tests", ("tests",), "not learning", failed)
+    if failed:
+        say(f"failed so far: {', '.join(failed)}")
+    status = env.run(*_pytest(("tests",), "not learning"), title="tests")
+    return _report(status or (1 if failed else 0), failed)
 
 
 def test_light() -> int:
@@ -119,7 +124,7 @@ def test_light() -> int:
 
 def bench() -> int:
     """Every benchmark, one after the other."""
-    env = _development()
+    env = environment.full(interpreters.chosen(ROOT), "test")
     scripts = sorted((ROOT / "benchmarks").glob("bench_*.py"))
     return max((env.run(str(path), title=path.stem) for path in scripts), default=0)
 
@@ -154,16 +159,6 @@ def _torch_free_half(exclude: tuple[int, ...] | None = None) -> list[str]:
         if env.run(*_pytest(TORCH_FREE_TESTS, "not slow and not learning"), title=title) != 0:
             failed.append(title)
     return failed
-
-
-def _tests(
-    env: Environment, title: str, folders: tuple[str, ...], marks: str, failed: list[str]
-) -> int:
-    """Run pytest last, so that its summary closes a successful run."""
-    if failed:
-        say(f"failed so far: {', '.join(failed)}")
-    status = env.run(*_pytest(folders, marks), title=title)
-    return _report(status or (1 if failed else 0), failed)
 
 
 def _pytest(folders: tuple[str, ...], marks: str) -> list[str]:

@@ -20,7 +20,11 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from PIL import Image
-from playwright.sync_api import BrowserContext, Page, sync_playwright
+from playwright.sync_api import (  # pyright: ignore[reportMissingImports]
+    BrowserContext,
+    Page,
+    sync_playwright,
+)
 
 from amago.dashboard.background import serve_in_background
 from amago.dashboard.reference_runs import unpack_references

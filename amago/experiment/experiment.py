@@ -130,11 +130,11 @@ class Experiment(Assembly):
 
     def evaluate_val(self) -> dict[str, float]:
         """Act in fresh validation episodes; logs and returns the metrics of `val/`."""
-        metrics, episodes = self._evaluate(
+        metrics, by_episode = self._evaluate(
             self.val_envs, self.val_timesteps_per_epoch, sample=self.sample_actions_val
         )
         self.log(metrics, key="val")
-        self.log(episodes, key="val_episodes")
+        self.log(by_episode, key="val_episodes")
         if run_record.AVERAGE_RETURN in metrics:
             self.latest_score = metrics[run_record.AVERAGE_RETURN]
             self.console.evaluation(metrics[run_record.AVERAGE_RETURN], metrics[run_record.FPS])
@@ -159,7 +159,7 @@ class Experiment(Assembly):
         """
         envs = make_envs(self, make_test_env, role="test", save_to=save_trajs_to)
         try:
-            metrics, episodes = self._evaluate(
+            metrics, by_episode = self._evaluate(
                 envs,
                 timesteps,
                 sample=self.sample_actions_val,
@@ -171,7 +171,7 @@ class Experiment(Assembly):
             envs.close()
         metrics.pop(run_record.FPS)
         self.log(metrics, key="test")
-        self.log(episodes, key="test_episodes")
+        self.log(by_episode, key="test_episodes")
         if run_record.AVERAGE_RETURN in metrics:
             self.console.test(metrics[run_record.AVERAGE_RETURN])
         else:

@@ -110,8 +110,8 @@ def _cells(column: np.ndarray) -> list[Any]:
 
 def _write_parquet(path: Path, tables: Iterable[Columns]) -> None:
     try:
-        import pyarrow
-        from pyarrow.parquet import ParquetWriter
+        import pyarrow  # pyright: ignore[reportMissingImports]
+        from pyarrow.parquet import ParquetWriter  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise MissingExtraError("pyarrow", "export", "A Parquet file") from error
     writer = None

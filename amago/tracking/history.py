@@ -66,7 +66,7 @@ class History(Mapping[str, tuple[np.ndarray, np.ndarray]]):
             MissingExtraError: pandas is not installed.
         """
         try:
-            import pandas as pd
+            import pandas as pd  # pyright: ignore[reportMissingImports]
         except ImportError as error:
             raise MissingExtraError("pandas", "export", "History.to_pandas") from error
         lengths = [len(x) for x, _ in self.values()]

@@ -104,7 +104,9 @@ class EventFile:
         self._records.flush()
 
     def _open(self) -> None:
-        from tensorboard.summary.writer.record_writer import RecordWriter
+        from tensorboard.summary.writer.record_writer import (  # pyright: ignore[reportMissingImports]
+            RecordWriter,
+        )
 
         now = time.time()
         host = socket.gethostname()

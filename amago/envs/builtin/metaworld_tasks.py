@@ -236,7 +236,7 @@ def _cache_folder() -> Path:
 
 def _metaworld() -> Any:
     try:
-        import metaworld
+        import metaworld  # pyright: ignore[reportMissingImports]
     except ImportError as error:  # also one of a package that it needs and does not declare
         raise MissingExtraError(error.name or "metaworld", "metaworld", "Meta-World") from error
     if not hasattr(metaworld, "env_dict"):  # a script's folder comes before the installed packages

@@ -111,6 +111,7 @@ def test_the_random_policy_is_uniform(acting):
     assert seen == []
 
 
+@pytest.mark.slow  # a whole run
 def test_a_tiny_demo_writes_its_summary_and_its_record(tmp_path, capsys):
     path = demo.run_demo(seed=5, out=str(tmp_path), settings=TINY)
     summary = json.loads(path.read_text())

@@ -49,6 +49,7 @@ def config_of(folder: Path, run: str = "run") -> dict[str, Any]:
     return json.loads((folder / run / "config.json").read_text())
 
 
+@pytest.mark.slow  # a whole run
 def test_it_trains_tests_and_says_how_to_watch(tmp_path, capsys):
     assert amago_train(tmp_path) == 0
     with open_run(tmp_path / "run") as run:
@@ -129,6 +130,7 @@ def test_a_run_is_not_mixed_with_another_of_its_name(tmp_path, capsys):
     assert (tmp_path / "run" / "tracking" / "learner.jsonl").read_bytes() == before
 
 
+@pytest.mark.slow  # a whole run
 def test_resume_starts_a_run_and_goes_on_with_it(tmp_path):
     for epochs in ("1", "2"):
         assert amago_train(tmp_path, "--resume", "--set", "verbose=False", epochs=epochs) == 0

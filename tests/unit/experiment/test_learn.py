@@ -240,6 +240,7 @@ def test_a_state_that_is_not_there_names_those_that_are(make_tiny):
         experiment.load_checkpoint(7)
 
 
+@pytest.mark.slow  # starts the real client
 def test_log_to_wandb_reaches_the_real_client(make_tiny, tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
     experiment = started(make_tiny, log_to_wandb=True, wandb_project="testing", epochs=1)

@@ -37,7 +37,10 @@ def make_dials() -> AMAGOEnv:
     return AMAGOEnv(TwoDials(), env_name="TwoDials")
 
 
-@pytest.mark.parametrize("env_mode", ["sync", "async"])
+@pytest.mark.parametrize(
+    "env_mode",
+    ["sync", pytest.param("async", marks=pytest.mark.slow)],  # starts workers
+)
 @pytest.mark.parametrize("agent_type", [Agent, MultiTaskAgent])
 def test_a_run_collects_stores_and_learns_from_them(make_tiny, agent_type, env_mode, tmp_path):
     experiment = make_tiny(

@@ -108,6 +108,7 @@ def offline_run(tmp_path_factory):
     return folder / "run" / "wandb_logs", output
 
 
+@pytest.mark.slow  # starts the real client
 def test_offline_rows_carry_every_axis(offline_run):
     folder, output = offline_run
     rows = stored_rows(folder)
@@ -127,6 +128,7 @@ def test_typed_values_become_those_of_the_client(offline_run):
     assert kinds == {"Maze": "image-file", "Rollout": "video-file", "Returns": "table-file"}
 
 
+@pytest.mark.slow  # starts the real client
 def test_offline_run_has_a_default_axis_its_config_and_no_secret(offline_run):
     folder, _ = offline_run
     records = stored_records(folder)
