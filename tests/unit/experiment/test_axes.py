@@ -15,6 +15,8 @@ import pytest
 from amago.envs import AMAGOEnv
 from amago.tracking.reader import Row, read_events, read_rows
 
+pytestmark = pytest.mark.slow  # whole runs
+
 AXES = {"total_frames", "total_frames-CartPole", "Epoch", "gradient_steps"}
 
 

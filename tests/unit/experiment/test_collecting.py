@@ -22,6 +22,8 @@ from amago.experiment.collecting import STALENESS, CollectorLink, LearnerWatch, 
 from amago.experiment.heartbeats import Collectors, read_heartbeat
 from amago.tracking.reader import read_rows
 
+pytestmark = pytest.mark.slow  # whole runs
+
 FRAMES_A_TURN = 40 * 3
 
 

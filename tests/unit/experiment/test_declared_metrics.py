@@ -25,6 +25,8 @@ from amago.tracking.metrics import all_metrics, declared
 from amago.tracking.reader import read_rows
 from amago.tracking.system import SystemMonitor
 
+pytestmark = pytest.mark.slow  # whole runs
+
 DISCRETE = gym.spaces.Discrete(2)
 CONTINUOUS = gym.spaces.Box(-1.0, 1.0, (1,))
 TWO_HOT = {"NCriticsTwoHot.min_return": -50.0, "NCriticsTwoHot.max_return": 50.0}

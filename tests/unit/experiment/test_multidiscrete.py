@@ -10,6 +10,8 @@ from amago.core.config import bind
 from amago.envs import AMAGOEnv
 from amago.loading import load_traj_from_disk
 
+pytestmark = pytest.mark.slow  # whole runs
+
 
 class TwoDials(gym.Env):
     """Shows the position of two dials to turn to; ends after five turns."""
