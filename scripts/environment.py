@@ -25,7 +25,7 @@ from interpreters import Interpreter, SetupError, probe
 ROOT = Path(__file__).resolve().parent.parent
 TORCH_AT_LEAST = (2, 6)
 NEEDS_TORCH = {"torch", "accelerate", "safetensors", "einops"}  # absent in a torch-free environment
-TEST_TOOLS = {"httpx", "pytest", "pytest-timeout", "pytest-xdist", "hypothesis"}
+TEST_TOOLS = {"httpx2", "pytest", "pytest-timeout", "pytest-xdist", "hypothesis"}
 HEARTBEAT_S = 30
 
 _started = time.monotonic()

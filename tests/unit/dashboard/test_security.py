@@ -1,6 +1,6 @@
 import asyncio
 
-import httpx
+import httpx2
 import pytest
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
@@ -26,8 +26,8 @@ def ask(method="GET", path="/", *, app=None, host="127.0.0.1:8228", **arguments)
     """One request to the guarded application; no redirect is followed."""
 
     async def send():
-        transport = httpx.ASGITransport(app=app or guarded())
-        async with httpx.AsyncClient(transport=transport, base_url=f"http://{host}") as client:
+        transport = httpx2.ASGITransport(app=app or guarded())
+        async with httpx2.AsyncClient(transport=transport, base_url=f"http://{host}") as client:
             return await client.request(method, path, **arguments)
 
     return asyncio.run(send())
