@@ -94,7 +94,8 @@ def _torch_free_requirements() -> list[str]:
     import tomllib  # Python 3.11: known to be there once an interpreter was chosen
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    tools = [r for r in project["optional-dependencies"]["dev"] if _name(r) in TEST_TOOLS]
+    extras = project["optional-dependencies"]
+    tools = [r for r in extras["dev"] if _name(r) in TEST_TOOLS] + extras["media"]
     return [r for r in project["dependencies"] if _name(r) not in NEEDS_TORCH] + tools
 
 

@@ -120,6 +120,7 @@ def test_offline_rows_carry_every_axis(offline_run):
     assert output == said
 
 
+@pytest.mark.slow  # starts the real client
 def test_typed_values_become_those_of_the_client(offline_run):
     folder, _ = offline_run
     row = stored_rows(folder)[5]
