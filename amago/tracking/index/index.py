@@ -7,6 +7,7 @@ read what is there.
 import os
 import sqlite3
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -86,6 +87,8 @@ class Index:
             try:
                 self.place = self._places[0]
                 self._database = connect(self.place)
+                # Nobody has to close a run that was only looked at.
+                weakref.finalize(self, self._database.close)
                 return
             except UnusableError:
                 if len(self._places) == 1:
