@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import functools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, Response, StreamingResponse
-from starlette.routing import BaseRoute, Mount, Route
-from starlette.staticfiles import StaticFiles
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from amago.dashboard import encoding
@@ -24,6 +23,14 @@ from amago.dashboard.requests import LARGEST_BODY, Body, RequestError
 from amago.dashboard.security import Door, Guard, error
 
 STATIC = Path(__file__).parent / "static"
+
+_TYPES = {
+    ".css": "text/css",
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".svg": "image/svg+xml",
+}
+"""What the page consists of. Not from the system's list, which may call scripts plain text."""
 
 _BODY_PATIENCE_S = 20.0
 _CHUNK = 256 * 1024
@@ -57,6 +64,10 @@ def create_app(library: Library, door: Door) -> ASGIApp:
 
 
 def _routes(api: Api) -> list[BaseRoute]:
+    # In memory: the page is some eighty small files, each of which would cost a thread otherwise.
+    files = {path.relative_to(STATIC).as_posix(): path.read_bytes() for path in _static_files()}
+    index = _page(files)
+
     async def runs(request: Request) -> Response:
         return await _answer(api.runs)
 
@@ -82,7 +93,13 @@ def _routes(api: Api) -> list[BaseRoute]:
         return StreamingResponse(_chunks(opened), headers=headers_for(opened))
 
     async def page(request: Request) -> Response:
-        return HTMLResponse(_page())
+        return HTMLResponse(index)
+
+    async def static(request: Request) -> Response:
+        path = request.path_params["path"]
+        if path not in files:
+            raise HTTPException(404)
+        return Response(files[path], media_type=_TYPES.get(Path(path).suffix))
 
     return [
         Route("/", page, methods=["GET"]),
@@ -91,18 +108,21 @@ def _routes(api: Api) -> list[BaseRoute]:
         Route("/api/runs/{run}/file/{path:path}", file, methods=["GET"]),
         Route("/api/runs/{run}/{question}", about_a_run, methods=["GET"]),
         Route("/api/{question}", about_chosen_runs, methods=["POST"]),
-        Mount("/static", StaticFiles(directory=STATIC)),
+        Route("/static/{path:path}", static, methods=["GET"]),
     ]
 
 
-def _page() -> str:
+def _static_files() -> Iterator[Path]:
+    return (path for path in STATIC.rglob("*") if path.suffix in _TYPES)
+
+
+def _page(files: Mapping[str, bytes]) -> str:
     """index.html, with the names of all modules: a browser then fetches them side by side, and not
     each when it has read the one that imports it.
     """
-    modules = sorted(path.relative_to(STATIC).as_posix() for path in STATIC.rglob("js/**/*.js"))
+    modules = sorted(name for name in files if name.startswith("js/"))
     links = [f'<link rel="modulepreload" href="/static/{module}">' for module in modules]
-    page = (STATIC / "index.html").read_text(encoding="utf-8")
-    return page.replace("</head>", "".join(links) + "</head>")
+    return files["index.html"].decode().replace("</head>", "".join(links) + "</head>")
 
 
 async def _answer(question: Callable[..., Any], *arguments: Any) -> Response:
