@@ -3,7 +3,7 @@
 import json
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -62,24 +62,31 @@ def run(args: Namespace) -> int:
 
 @dataclass
 class _Record:
-    """What one process has recorded, besides its rows.
+    """What is one run on W&B: the training and its evaluations, or the same of a collector.
 
     Args:
-        folder: where this process keeps what it knows of W&B.
-        session: its first start, with the settings and the command of its last.
+        writers: of the rows, the one first that the run is named after.
+        folder: where their process keeps what it knows of W&B.
+        session: the last start, with its settings and its command.
         status: how it ended; "running" if it has not.
     """
 
     run_dir: Path
-    writer: str
+    writers: list[str]
     folder: Path
     session: dict[str, Any]
     status: str
 
     @property
+    def writer(self) -> str:
+        """Who wrote it."""
+        return self.writers[0]
+
+    @property
     def name(self) -> str:
         """Name of the run on W&B."""
-        return self.run_name if self.writer == "learner" else f"{self.run_name}-{self.writer}"
+        is_main = self.folder == self.run_dir
+        return self.run_name if is_main else f"{self.run_name}-{self.writer}"
 
     @property
     def run_name(self) -> str:
@@ -91,10 +98,10 @@ class _Record:
 
 
 def _records(run_dir: Path) -> list[_Record]:
-    """What each process has recorded, the learner first.
+    """The runs on W&B that a record makes, the learner's first.
 
     Raises:
-        RunNotFoundError: none has.
+        RunNotFoundError: it has no writer.
     """
     sessions: dict[str, dict[str, Any]] = {}
     statuses: dict[str, str] = {}
@@ -110,24 +117,25 @@ def _records(run_dir: Path) -> list[_Record]:
             f"there is no record of a run in '{run_dir}': it would be in '{run_dir / 'tracking'}'. "
             f"Give the folder of one run, <ckpt_base_dir>/<run_name>."
         )
-    writers = sorted(sessions, key=lambda writer: (writer != "learner", writer))
-    return [
-        _Record(
-            run_dir,
-            writer,
-            _folder(run_dir, writer),
-            sessions[writer],
-            statuses.get(writer) or _status_of_the_unfinished(run_dir, writer),
-        )
-        for writer in writers
-    ]
+    together: dict[Path, list[str]] = {}
+    for writer in sorted(sessions, key=lambda writer: (writer != "learner", writer)):
+        together.setdefault(_folder(run_dir, writer, sessions), []).append(writer)
+    records = []
+    for folder, writers in together.items():
+        ends = [statuses.get(each) or _status_of_the_unfinished(run_dir, each) for each in writers]
+        status = "running" if "running" in ends else ends[0]
+        records.append(_Record(run_dir, writers, folder, sessions[writers[0]], status))
+    return records
 
 
-def _folder(run_dir: Path, writer: str) -> Path:
-    if writer == "learner":
-        return run_dir
+def _folder(run_dir: Path, writer: str, writers: Collection[str]) -> Path:
+    """Where the process that is `writer` keeps what it knows of W&B: the same for its trackers."""
     kind, _, identity = writer.partition("-")
-    return run_dir / "collectors" / (identity if kind == "collector" else writer)
+    if kind == "collector" or f"collector-{identity}" in writers:
+        return run_dir / "collectors" / identity
+    if writer == "learner" or kind == "evaluation":
+        return run_dir
+    return run_dir / "collectors" / writer
 
 
 def _status_of_the_unfinished(run_dir: Path, writer: str) -> str:
@@ -142,19 +150,19 @@ def _status_of_the_unfinished(run_dir: Path, writer: str) -> str:
 
 @dataclass(frozen=True)
 class _Uploaded:
-    """The last row of one process that was uploaded from here.
+    """What was uploaded from here.
 
     Args:
         id, project, entity: the run on W&B.
-        time: when the row was logged.
+        last: generation and step of the last row, by writer.
+        time: when the last row of all was logged.
         rows: how many were uploaded with it.
     """
 
     id: str
     project: str
     entity: str
-    generation: int
-    step: int
+    last: dict[str, list[int]]
     time: float
     rows: int
 
@@ -172,8 +180,8 @@ def _is_new(
         return lambda row: True
     is_there = kept is not None and all(getattr(kept, key) == place[key] for key in _PLACE)
     if kept is not None and is_there and kept.time >= last_time - _TIME_TOLERANCE_S:
-        last = (kept.generation, kept.step)
-        return lambda row: (row.generation, row.step) > last
+        last = kept.last
+        return lambda row: [row.generation, row.step] > last.get(row.writer, [])
     # The run itself has sent rows, each a moment after it was recorded.
     return lambda row: row.time > last_time + _TIME_TOLERANCE_S
 
@@ -190,7 +198,7 @@ def _kept(file: Path) -> _Uploaded | None:
 
 
 def _upload(record: _Record, args: Namespace) -> tuple[int, str]:
-    """Upload the new rows of one process. Returns their number, and the address of their page."""
+    """Upload the new rows of one run. Returns their number, and the address of their page."""
     folder = record.folder / FOLDER
     known = stored_run(folder)
     if record.status == "running" and known.get("mode") == "online":
@@ -215,20 +223,19 @@ def _upload(record: _Record, args: Namespace) -> tuple[int, str]:
 def _send(
     record: _Record, target: WandbRun, kept: _Uploaded | None, place: Mapping[str, Any]
 ) -> _Uploaded | None:
-    """Hand over what W&B lacks. Returns the last row, and how many; None if there was nothing."""
+    """Hand over what W&B lacks. Returns the last rows, and how many; None if there was nothing."""
     is_new = _is_new(place, target.last_time, kept)
     media = _Media(record.run_dir)
-    last, count = None, 0
+    last = {} if kept is None else dict(kept.last)
+    newest, count = 0.0, 0
     for row in _rows(record):
         if is_new(row):
             target.log({TIME: row.time, **row.axes, **media.loaded(row.data)})
-            last, count = row, count + 1
-    if last is None:
+            last[row.writer] = [row.generation, row.step]
+            newest, count = row.time, count + 1
+    if count == 0:
         return None
-    known = {key: place[key] for key in _PLACE}
-    return _Uploaded(
-        **known, generation=last.generation, step=last.step, time=last.time, rows=count
-    )
+    return _Uploaded(**{key: place[key] for key in _PLACE}, last=last, time=newest, rows=count)
 
 
 def _target(record: _Record, args: Namespace, known: Mapping[str, Any]) -> WandbRun:
@@ -281,7 +288,7 @@ def _default_axis(record: _Record) -> str:
 
 
 def _rows(record: _Record) -> Iterator[Row]:
-    return (row for row in read_rows(record.run_dir) if row.writer == record.writer)
+    return (row for row in read_rows(record.run_dir) if row.writer in record.writers)
 
 
 class _Media:

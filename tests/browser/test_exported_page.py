@@ -51,13 +51,20 @@ def test_other_axes_and_pages_work(page):
     page.chart(AVERAGE)
     page.choose_axis("Epoch")
     page.wait_for_axis(AVERAGE, "Epoch")
-    page.open("overview").get_by_text("examples/gym.py").wait_for()
-    page.open("config").get_by_text("learning_rate").first.wait_for()
+    assert page.drawn(AVERAGE)["axis"] == "Epoch"
+    overview = page.open("overview")
+    overview.get_by_text("examples/gym.py").wait_for()
+    assert "CartPole-v1" in overview.inner_text()
+    config = page.open("config")
+    config.get_by_text("learning_rate").first.wait_for()
+    assert "batch_size" in config.inner_text()
 
 
 def test_the_chart_by_attempt_is_there(page):
     only(page, "lake")
-    page.section("val").locator(".attempt-panel path.curve").first.wait_for()
+    curves = page.section("val").locator(".attempt-panel path.curve")
+    curves.first.wait_for()
+    assert curves.count() > 1  # early and late in training
 
 
 def test_hostile_names_are_text_here_too(page):

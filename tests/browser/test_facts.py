@@ -52,6 +52,7 @@ def test_config_of_two_runs_shows_what_differs(open_page):
 def test_log_shows_the_end_of_what_was_printed(open_page):
     log = open_page(runs=["crashed"]).open("log")
     log.get_by_text("RuntimeError: CUDA error").wait_for()
+    assert "Traceback" in log.inner_text()
 
 
 def test_files_lists_the_folder_and_gives_a_file(open_page):
@@ -66,5 +67,7 @@ def test_going_back_returns_to_the_charts(open_page):
     page = open_page(runs=["gym"])
     page.chart(AVERAGE)
     page.open("overview")
+    assert "tab=overview" in page.tab.url
     page.tab.go_back()
-    page.chart(AVERAGE)
+    assert page.drawn(AVERAGE)["lines"] == 1
+    assert "tab=overview" not in page.tab.url

@@ -42,6 +42,7 @@ def test_a_run_that_starts_later_joins_the_list(open_page, serve, tmp_path):
         page.chart(AVERAGE)
         small(tmp_path / "second")
         page.tab.locator(".run-row", has_text="second").wait_for()
+        assert page.tab.locator(".run-row").count() == 2
 
 
 def test_a_folder_without_runs_says_what_to_do_until_there_is_one(open_page, serve, tmp_path):

@@ -51,6 +51,7 @@ def test_an_update_reads_nothing_back(make_agent, make_batch, cls, kind: str, di
     with NoReadBack():
         agent(batch, log_step=False).backward()
         agent.soft_sync_targets()
+    assert any(parameter.grad is not None for parameter in agent.parameters())
 
 
 def test_the_check_bites():

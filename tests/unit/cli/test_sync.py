@@ -200,10 +200,36 @@ def test_another_project_gets_every_row(tmp_path, target):
 
 
 def test_rows_after_a_clock_that_went_back_are_new(tmp_path):
-    kept = sync._Uploaded("1", "p", "e", generation=0, step=9, time=100.0, rows=10)
+    kept = sync._Uploaded("1", "p", "e", last={"learner": [0, 9]}, time=100.0, rows=10)
     is_new = sync._is_new({"id": "1", "project": "p", "entity": "e"}, 100.0, kept)
     assert is_new(Row("learner", 1, 10, 50.0, {}, {}))
     assert not is_new(Row("learner", 0, 9, 100.0, {}, {}))
+    assert is_new(Row("evaluation", 0, 0, 50.0, {}, {}))
+
+
+def test_evaluations_belong_to_the_run_that_they_evaluate(tmp_path, target):
+    record(tmp_path, [0, 10])
+    record(tmp_path, [20], writer="evaluation")
+    record(tmp_path, [1], writer="collector-ab")
+    record(tmp_path, [2], writer="evaluation-ab")
+    sync.run(arguments(str(tmp_path)))
+    learner, collector = made
+    assert [learner.name, collector.name] == ["my run", "my run-collector-ab"]
+    assert [row["total_frames"] for row in learner.rows] == [0, 10, 20]
+    assert [row["total_frames"] for row in collector.rows] == [1, 2]
+
+    target.last_time = learner.rows[-1][sync.TIME]
+    record(tmp_path, [30], writer="evaluation", status="stopped")
+    sync.run(arguments(str(tmp_path)))
+    assert [row["total_frames"] for row in made[2].rows] == [30]
+    assert made[2].status == "finished"  # as the training did
+
+
+def test_an_evaluation_without_training_is_the_run(tmp_path):
+    record(tmp_path, [5], writer="evaluation")
+    sync.run(arguments(str(tmp_path)))
+    assert made[-1].name == "my run"
+    assert frames_sent() == [5]
 
 
 def test_what_has_not_arrived_is_tried_again(tmp_path, target):
