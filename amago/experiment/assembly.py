@@ -23,6 +23,7 @@ from amago.rollout.files import writer_of
 from amago.rollout.foreign import adopt
 from amago.rollout.recorded import RecordedEnvs
 from amago.tracking.base import NullTracker
+from amago.training.host_memory import keep_freed_memory
 from amago.training.learner import Learner
 from amago.training.optimizers import adamw, get_constant_schedule_with_warmup
 from amago.training.rng import PhaseRandomness
@@ -36,7 +37,6 @@ class Assembly(Parts):
         policy: the agent. `policy_aclr` is the same behind the wrapper that distributes it.
         train_envs, val_envs: the environments, with their recorders and statistics.
         hidden_state: what the policy remembers of the training environments between epochs.
-        epoch: the epoch that is running, or the next one to run.
         cursor: where in that epoch the run is.
         grad_update_counter: optimiser steps so far.
         latest_score: average return of the latest evaluation; tells the best checkpoint.
@@ -48,14 +48,27 @@ class Assembly(Parts):
     val_envs: RecordedEnvs
 
     def __post_init__(self) -> None:
-        self.epoch = 0
         self.cursor = Cursor()
+        self._epoch = 0
         self.grad_update_counter = 0
         self.latest_score: float | None = None
         self.hidden_state: Any = None
         self.frames_before_resume: dict[str, int] = {}
         self.record: Any = NullTracker()
         self.lock: LearnerLock | None = None
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that is running, or the next one to run. May be set: another epoch than the
+        present one begins at its first phase.
+        """
+        return self._epoch
+
+    @epoch.setter
+    def epoch(self, epoch: int) -> None:
+        if epoch != self._epoch:
+            self.cursor.restart()
+        self._epoch = epoch
 
     @cached_property
     def link(self) -> Link:
@@ -144,6 +157,8 @@ class Assembly(Parts):
                 max_seq_len=self.max_seq_len,
             )
         policy.to(self.DEVICE)
+        if self.DEVICE.type == "cpu":
+            keep_freed_memory()
         optimizer = self.init_optimizer(policy)
         self.lr_schedule = get_constant_schedule_with_warmup(optimizer, self.lr_warmup_steps)
         self.policy_aclr, self.optimizer = self.ranks.prepare(policy, optimizer)

@@ -53,7 +53,7 @@ class Experiment(Assembly):
         """
         with session(self), self.link.session():
             for epoch in range(self.epoch, self.epochs):
-                self._begin(epoch)
+                self.epoch = epoch
                 due = self.schedule.at(epoch)
                 if self.cursor.enter("evaluate"):
                     if due.fetch:
@@ -84,11 +84,6 @@ class Experiment(Assembly):
     def _faults(self) -> dict[str, int]:
         faults = self.ranks.sum({"Environment Faults": self.train_envs.num_faults})
         return faults if faults["Environment Faults"] else {}
-
-    def _begin(self, epoch: int) -> None:
-        if epoch != self.epoch:
-            self.epoch = epoch
-            self.cursor.restart()
 
     def is_ready_to_train(self) -> bool:
         """Whether the dataset has enough; warns where an epoch of learning has to be skipped."""

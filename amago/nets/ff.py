@@ -175,7 +175,8 @@ class MLP(nn.Module):
         self.norms = nn.ModuleList(Normalization(normalization, d_hidden) for _ in deeper)
         self.out_layer = layer_type(d_hidden, d_output)
         self.dropout = Dropout(dropout_p)
-        self.activation = activation_switch(activation)
+        is_bare = normalization in (None, "none")
+        self.activation = activation_switch(activation, may_overwrite=is_bare)
 
     def forward(self, x: Tensor) -> Tensor:
         """`x` `[..., d_inp]` to `[..., d_output]`."""

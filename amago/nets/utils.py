@@ -1,6 +1,7 @@
 """Small parts that many networks share: activations, input normalisation, activation logging."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -165,10 +166,19 @@ _ACTIVATIONS: dict[str, Callable[[], Callable[[Tensor], Tensor]]] = {
     "mish": lambda: F.mish,
     "adaptive": SlowAdaptiveRational,
 }
+_IN_PLACE: dict[str, Callable[[Tensor], Tensor]] = {
+    "leaky_relu": partial(F.leaky_relu, inplace=True),
+    "relu": partial(F.relu, inplace=True),
+}
 
 
-def activation_switch(activation: str) -> Callable[[Tensor], Tensor]:
+def activation_switch(activation: str, may_overwrite: bool = False) -> Callable[[Tensor], Tensor]:
     """The activation of that name; "adaptive" is a new module with parameters of its own.
+
+    Args:
+        may_overwrite: the result may take the place of the input. For inputs that nothing else
+            reads, such as the output of a linear layer: it saves their memory, and the time to
+            fill it.
 
     Raises:
         ConfigError: unknown name.
@@ -178,4 +188,6 @@ def activation_switch(activation: str) -> Callable[[Tensor], Tensor]:
             f"unknown activation '{activation}'{nearest(activation, _ACTIVATIONS)} "
             f"Choose one of: {', '.join(_ACTIVATIONS)}."
         )
+    if may_overwrite and activation in _IN_PLACE:
+        return _IN_PLACE[activation]
     return _ACTIVATIONS[activation]()

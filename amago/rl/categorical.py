@@ -6,9 +6,33 @@ Axes: `U` bins; everything else is carried along.
 import math
 
 import torch
+from torch.distributions import Categorical, Distribution
+from torch.distributions.utils import lazy_property
 
 _NEGLIGIBLE = 1e-4
 """Probability mass inside the support below which an HL-Gauss label counts as outside it."""
+
+
+class BinDistribution(Categorical):
+    """torch's `Categorical` of unnormalised scores `[... U]`, normalised when it is asked for.
+
+    Most readers want probabilities and never see the logits.
+    """
+
+    def __init__(self, scores: torch.Tensor) -> None:
+        self._param = scores
+        self._num_events = scores.shape[-1]
+        Distribution.__init__(self, scores.shape[:-1], validate_args=False)
+
+    @lazy_property
+    def logits(self) -> torch.Tensor:
+        """Log-probabilities, `[... U]`."""
+        return self._param.log_softmax(dim=-1)
+
+    @lazy_property
+    def probs(self) -> torch.Tensor:
+        """Probabilities, `[... U]`."""
+        return self._param.softmax(dim=-1)
 
 
 def two_hot(values: torch.Tensor, bins: torch.Tensor) -> torch.Tensor:

@@ -19,7 +19,7 @@ from amago.core.config import configurable
 from amago.core.errors import ConfigError, amago_warning
 from amago.nets.actor_critic.constants import KeepsConstants
 from amago.nets.utils import activation_switch
-from amago.rl.categorical import expected_value, hl_gauss, peaked_logits, two_hot
+from amago.rl.categorical import BinDistribution, expected_value, hl_gauss, peaked_logits, two_hot
 from amago.rl.symlog import symexp, symlog
 
 _ACTION_LIMIT = 0.999
@@ -106,15 +106,13 @@ class _EnsembleLinear(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Inputs of each member `[C N in]`, or the same for all `[N in]`, to `[C N out]`."""
-        return self.part(x, 0, self.weight.shape[1], with_bias=True)
+        x = _for_all(x, len(self.weight))
+        return torch.baddbmm(self.bias[0].transpose(0, 1), x, self.weight)
 
-    def part(self, x: torch.Tensor, start: int, stop: int, with_bias: bool) -> torch.Tensor:
-        """What inputs `start` to `stop` add to the output: `[C N stop-start] -> [C N out]`."""
-        weight = self.weight[:, start:stop]
-        x = x.expand(len(weight), -1, -1)
-        if not with_bias:
-            return torch.bmm(x, weight)
-        return torch.baddbmm(self.bias[0].transpose(0, 1), x, weight)
+
+def _for_all(x: torch.Tensor, num_critics: int) -> torch.Tensor:
+    """`[C N in]`, or the same for all `[N in]`, as `[C N in]`."""
+    return x.expand(num_critics, -1, -1)
 
 
 class _EnsembleMLP(nn.Module):
@@ -140,7 +138,7 @@ class _EnsembleMLP(nn.Module):
         )
         self.output_layer = _EnsembleLinear(num_critics, d_hidden, d_output)
         self.dropout = nn.Dropout(dropout_p)
-        self.activation = activation_switch(activation)
+        self.activation = activation_switch(activation, may_overwrite=True)
 
     def of_state(self, state: torch.Tensor) -> torch.Tensor:
         """`[B L D] -> [B L C out]`."""
@@ -155,13 +153,17 @@ class _EnsembleMLP(nn.Module):
         The first layer is linear, so what it makes of a state is computed once, and not for every
         action and discount.
         """
-        d_state, d_input = state.shape[-1], self.inp_layer.weight.shape[1]
+        layer, d_state = self.inp_layer, state.shape[-1]
+        of_state, of_rest = layer.weight[:, :d_state], layer.weight[:, d_state:]
+        bias = layer.bias[0].transpose(0, 1)  # [C 1 H]
         rest = torch.cat((horizon[:, None].expand(*action.shape[:-1], 1), action), dim=-1)
-        of_state = self.inp_layer.part(state.flatten(0, 1), 0, d_state, with_bias=False)
-        of_rest = self.inp_layer.part(rest.flatten(0, 3), d_state, d_input, with_bias=True)
-        sizes = (len(action), of_state.shape[1], len(horizon))  # K, B*L, G
-        x = of_rest.unflatten(1, sizes) + of_state[:, None, :, None]  # [C K B*L G H]
-        x = self._after_first(x.flatten(1, 3))  # [C K*B*L*G out]
+        once = torch.baddbmm(bias, _for_all(state.flatten(0, 1), self.num_critics), of_state)
+        # Every action and discount gets a copy of it, to which its own part is added in place.
+        sizes = (-1, len(action), -1, len(horizon), -1)  # C, K, B*L, G, H
+        x = once[:, None, :, None].expand(*sizes).flatten(1, 3).contiguous()
+        # (Autocast leaves operations in place alone.)
+        rest = _for_all(rest.flatten(0, 3), self.num_critics).to(x.dtype)
+        x = self._after_first(x.baddbmm_(rest, of_rest.to(x.dtype)))  # [C K*B*L*G out]
         return x.unflatten(1, action.shape[:-1]).permute(1, 2, 3, 0, 4, 5)
 
     def _after_first(self, x: torch.Tensor) -> torch.Tensor:
@@ -301,8 +303,8 @@ class NCriticsTwoHot(BaseCriticHead):
     ) -> pyd.Categorical:
         """`[B L D]`, `[K B L G A]` to distributions over bins `[K B L C G U]`."""
         action = action.clamp(-_ACTION_LIMIT, _ACTION_LIMIT)
-        logits = self.net.of_state_and_action(state, _horizon_feature(self.gammas), action)
-        return pyd.Categorical(logits=logits.float(), validate_args=False)
+        scores = self.net.of_state_and_action(state, _horizon_feature(self.gammas), action)
+        return BinDistribution(scores.float())
 
     def bin_dist_to_raw_vals(self, bin_dist: pyd.Categorical) -> torch.Tensor:
         """Expected return of distributions over bins: `[... U] -> [... 1]`."""

@@ -5,6 +5,7 @@ Axes: `B` sequences, `L` timesteps, `H` heads, `D` numbers per head, `S` slots o
 
 import importlib.util
 from abc import ABC, abstractmethod
+from contextlib import nullcontext
 
 import torch
 import torch.nn.functional as F
@@ -151,15 +152,7 @@ class SDPAttention(SelfAttention):
     ) -> Tensor:
         if key_cache is not None and val_cache is not None and cache_seqlens is not None:
             return cached_attention(qkv, key_cache, val_cache, cache_seqlens)
-        query, key, value = _heads_first(qkv)
-        out = F.scaled_dot_product_attention(
-            query,
-            key,
-            value,
-            dropout_p=self.dropout if self.training else 0.0,
-            is_causal=self.causal,
-        )
-        return out.transpose(1, 2)
+        return _attend(qkv, self.causal, self.dropout if self.training else 0.0)
 
 
 @configurable(module="amago.nets.transformer")
@@ -199,7 +192,8 @@ class FlashAttention(SelfAttention):
         dropout = self.dropout if self.training else 0.0
         if _has_flash_attn(qkv.device):
             return self._kernel(qkv, dropout)
-        return self._torch(qkv, dropout)
+        mask = self._window_mask(qkv.shape[1], qkv.device)
+        return _attend(qkv, self.causal, dropout, mask)
 
     def _kernel(self, qkv: Tensor, dropout: float) -> Tensor:
         from flash_attn import (  # pyright: ignore[reportMissingImports]
@@ -214,19 +208,6 @@ class FlashAttention(SelfAttention):
         )
         return out.to(qkv.dtype)
 
-    def _torch(self, qkv: Tensor, dropout: float) -> Tensor:
-        query, key, value = _heads_first(qkv)
-        mask = self._window_mask(qkv.shape[1], qkv.device)
-        out = F.scaled_dot_product_attention(
-            query,
-            key,
-            value,
-            attn_mask=mask,
-            dropout_p=dropout,
-            is_causal=self.causal and mask is None,
-        )
-        return out.transpose(1, 2)
-
     def _window_mask(self, length: int, device: torch.device) -> Tensor | None:
         """True where a query (row) sees a key (column); None when the window limits nothing."""
         left, right = self.window_size
@@ -237,6 +218,59 @@ class FlashAttention(SelfAttention):
         if right >= 0:
             mask = mask.tril(right)
         return mask.triu(-left) if left >= 0 else mask
+
+
+def _attend(qkv: Tensor, causal: bool, dropout: float, mask: Tensor | None = None) -> Tensor:
+    """Attention of whole sequences by torch's kernels: `[B, L, 3, H, D]` to `[B, L, H, D]`.
+
+    Args:
+        mask: `[L, L]`, true where a query (row) sees a key (column); takes the place of `causal`.
+    """
+    heads_first = _heads_first(qkv)
+    kernel, precision = F.scaled_dot_product_attention, nullcontext()
+    if qkv.device.type == "cpu":
+        # Backward, torch's kernel for the CPU is four times slower in bfloat16 than in float32.
+        precision = torch.autocast(device_type="cpu", enabled=False)
+        heads_first = heads_first.to(torch.promote_types(qkv.dtype, torch.float32))
+        kernel = _plain_attention if qkv.shape[1] <= _SHORT else kernel
+    query, key, value = heads_first
+    with precision:
+        out = kernel(
+            query,
+            key,
+            value,
+            attn_mask=mask,
+            dropout_p=dropout,
+            is_causal=causal and mask is None,
+        )
+    return out.transpose(1, 2).to(qkv.dtype)
+
+
+_SHORT = 32
+"""Up to so many timesteps, products of matrices beat the fused kernel on the CPU (benchmarks,
+train/short)."""
+
+
+def _plain_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None,
+    dropout_p: float,
+    is_causal: bool,
+) -> Tensor:
+    """What `scaled_dot_product_attention` computes, `[B, H, L, D]`, with every weight in memory."""
+    length, size = query.shape[-2:]
+    if is_causal:
+        attn_mask = torch.ones(length, length, dtype=torch.bool, device=query.device).tril()
+    hidden = query.new_zeros(length, length)
+    if attn_mask is not None:
+        hidden = hidden.masked_fill(~attn_mask, float("-inf"))
+    heads = query.shape[:2]  # B, H
+    query, key, value = (x.flatten(0, 1) for x in (query, key, value))
+    scores = torch.baddbmm(hidden, query, key.transpose(1, 2), alpha=size**-0.5)  # [B*H L L]
+    weights = F.dropout(scores.softmax(dim=-1), p=dropout_p)
+    return torch.bmm(weights, value).unflatten(0, heads)
 
 
 def _heads_first(qkv: Tensor) -> Tensor:

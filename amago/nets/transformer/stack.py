@@ -102,7 +102,7 @@ class TransformerLayer(nn.Module):
         self.norm3 = ff.Normalization(norm, d_model)
         self.norm4 = ff.Normalization(extra_norm, d_ff)
         self.dropout_ff = Dropout(dropout_ff)
-        self.activation = activation_switch(activation)
+        self.activation = activation_switch(activation, may_overwrite=True)
 
     def forward(
         self,

@@ -160,6 +160,19 @@ def test_a_finished_run_is_not_started_again_by_accident(make_tiny):
         again.learn()
 
 
+def test_epochs_may_be_run_one_by_one_with_something_in_between(make_tiny):
+    """Scripts count the epochs themselves, to stop by a score of their own."""
+    experiment = started(make_tiny, epochs=0)
+    updates = []
+    for epoch in range(3):
+        experiment.epoch, experiment.epochs = epoch, epoch + 1
+        experiment.learn()
+        experiment.evaluate_val()
+        updates.append(experiment.grad_update_counter)
+    per_epoch = experiment.train_batches_per_epoch
+    assert updates == [per_epoch, 2 * per_epoch, 3 * per_epoch]
+
+
 def test_a_checkpoint_can_be_saved_by_hand_after_learning(make_tiny):
     experiment = started(make_tiny, ckpt_interval=None, epochs=1)
     experiment.learn()

@@ -123,6 +123,24 @@ def test_activations_by_name(name):
     assert activation_switch(name)(x).shape == x.shape
 
 
+@pytest.mark.parametrize("name", ("leaky_relu", "relu", "gelu", "mish", "adaptive"))
+def test_overwriting_changes_neither_the_result_nor_the_gradient(name):
+    x = torch.randn(2, 3, requires_grad=True)
+    expected = activation_switch(name)(x * 1)
+    found = activation_switch(name, may_overwrite=True)(x * 1)
+    assert_close(found, expected, rtol=0, atol=0)
+    (wanted,) = torch.autograd.grad(expected.square().sum(), x)
+    (gradient,) = torch.autograd.grad(found.square().sum(), x)
+    assert_close(gradient, wanted, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", ("leaky_relu", "relu"))
+def test_overwriting_takes_no_memory(name):
+    x = torch.randn(2, 3)
+    assert activation_switch(name, may_overwrite=True)(x).data_ptr() == x.data_ptr()
+    assert activation_switch(name)(x).data_ptr() != x.data_ptr()
+
+
 def test_an_unknown_activation_is_refused_with_the_nearest():
     with pytest.raises(ConfigError, match="did you mean 'leaky_relu'"):
         activation_switch("leakyrelu")

@@ -2,7 +2,13 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from amago.rl.categorical import expected_value, hl_gauss, peaked_logits, two_hot
+from amago.rl.categorical import (
+    BinDistribution,
+    expected_value,
+    hl_gauss,
+    peaked_logits,
+    two_hot,
+)
 
 BINS = torch.linspace(-2.0, 2.0, 5)
 
@@ -55,3 +61,26 @@ def test_peaked_logits_have_their_mean_at_the_value():
     bins = torch.linspace(-50.0, 50.0, 101)
     probs = torch.softmax(peaked_logits(3.3, bins), dim=-1)
     assert_close(expected_value(probs, bins), torch.tensor([3.3]), atol=1e-3, rtol=0.0)
+
+
+def test_a_bin_distribution_is_torchs_categorical():
+    scores = torch.randn(3, 4, 6)
+    ours, theirs = BinDistribution(scores), torch.distributions.Categorical(logits=scores)
+    assert ours.batch_shape == theirs.batch_shape
+    assert_close(ours.logits, theirs.logits)
+    assert_close(ours.probs, theirs.probs)
+    assert_close(ours.entropy(), theirs.entropy())
+    bins = torch.randint(6, (3, 4))
+    assert_close(ours.log_prob(bins), theirs.log_prob(bins))
+    assert ours.sample((5,)).shape == (5, 3, 4)
+
+
+@pytest.mark.parametrize("read", ("logits", "probs"))
+def test_a_bin_distribution_passes_the_gradient_of_torchs(read):
+    scores, weight = torch.randn(4, 6, requires_grad=True), torch.randn(4, 6)
+    makers = BinDistribution, lambda x: torch.distributions.Categorical(logits=x)
+    gradients = []
+    for make in makers:
+        (gradient,) = torch.autograd.grad((getattr(make(scores), read) * weight).sum(), scores)
+        gradients.append(gradient)
+    assert_close(*gradients)

@@ -17,6 +17,8 @@ from amago.nets.transformer import (
 from amago.nets.transformer.attention import cache_ages, visible_slots
 
 LENGTH = 7
+LONG = 40
+"""Too long for the plain product of matrices, which is for short sequences on the CPU."""
 ALL = {
     "vanilla": VanillaAttention,
     "sdpa": SDPAttention,
@@ -44,10 +46,11 @@ def test_weights_are_a_softmax_of_scaled_products():
         assert_close(cls(causal=True, dropout=0.0)(qkv), expected)
 
 
+@pytest.mark.parametrize("length", (1, LENGTH, LONG))
 @pytest.mark.parametrize("causal", (True, False))
 @pytest.mark.parametrize("name", ALL)
-def test_all_kinds_agree_with_the_reference(name, causal):
-    qkv = random_qkv().requires_grad_()
+def test_all_kinds_agree_with_the_reference(name, causal, length):
+    qkv = random_qkv(length).requires_grad_()
     reference = VanillaAttention(causal=causal, dropout=0.0)(qkv)
     found = ALL[name](causal=causal, dropout=0.0)(qkv)
     assert_close(found, reference)
@@ -81,9 +84,29 @@ def test_a_wide_window_is_no_window():
     assert_close(wide(qkv), VanillaAttention()(qkv))
 
 
+@pytest.mark.parametrize("length", (LENGTH, LONG))
+@pytest.mark.parametrize("name", ("sdpa", "flash"))
+def test_weights_stay_float32_on_the_cpu_under_autocast(name, length):
+    qkv = random_qkv(length).bfloat16().requires_grad_()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        out = ALL[name](causal=True, dropout=0.0)(qkv)
+    assert out.dtype == torch.bfloat16  # and yet the only error is that of rounding the result:
+    exact = VanillaAttention()(qkv.detach().float())
+    assert_close(out.float(), exact.bfloat16().float(), rtol=2**-7, atol=1e-5)
+    out.float().square().sum().backward()
+    assert qkv.grad.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("length", (LENGTH, LONG))
+def test_double_precision_stays_double(length):
+    qkv = random_qkv(length).double()
+    assert_close(SDPAttention()(qkv), VanillaAttention()(qkv))
+
+
+@pytest.mark.parametrize("length", (LENGTH, LONG))
 @pytest.mark.parametrize("name", ("vanilla", "sdpa", "flash"))
-def test_weights_are_dropped_in_training_only(name):
-    qkv = random_qkv()
+def test_weights_are_dropped_in_training_only(name, length):
+    qkv = random_qkv(length)
     attention = ALL[name](causal=True, dropout=0.5)
     assert not torch.allclose(attention(qkv), attention(qkv))
     attention.eval()
