@@ -23,6 +23,7 @@ from amago.rollout.files import writer_of
 from amago.rollout.foreign import adopt
 from amago.rollout.recorded import RecordedEnvs
 from amago.tracking.base import NullTracker
+from amago.training.compilation import compile_update
 from amago.training.host_memory import keep_freed_memory
 from amago.training.learner import Learner
 from amago.training.optimizers import adamw, get_constant_schedule_with_warmup
@@ -159,6 +160,7 @@ class Assembly(Parts):
         policy.to(self.DEVICE)
         if self.DEVICE.type == "cpu":
             keep_freed_memory()
+        compile_update(policy, self.compile)
         optimizer = self.init_optimizer(policy)
         self.lr_schedule = get_constant_schedule_with_warmup(optimizer, self.lr_warmup_steps)
         self.policy_aclr, self.optimizer = self.ranks.prepare(policy, optimizer)

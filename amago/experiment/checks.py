@@ -17,6 +17,7 @@ _CHOICES = {
     "save_trajs_as": ("npz", "npz-compressed", "trajectory", "traj"),
     "padded_sampling": ("none", "left", "right", "both", "center"),
     "mixed_precision": ("no", "fp16", "bf16"),
+    "compile": (False, True, "default", "reduce-overhead", "max-autotune", "aot_eager"),
     "async_env_mp_context": (None, "fork", "forkserver", "spawn"),
     "bad_env_values": ("error", "drop", "clamp"),
     "fifo_fsync": ("none", "epoch", "always"),

@@ -66,6 +66,8 @@ class Settings:
         learning_rate, lr_warmup_steps, grad_clip, l2_coeff: AdamW after a linear warm-up, global
             norm of the clipped gradient, weight decay.
         mixed_precision: "no", "bf16" or "fp16".
+        compile: False, True, or a mode of `torch.compile` for the update, such as
+            "reduce-overhead"; see `amago.training.compilation`.
         env_timeout_s: seconds a step of a worker's environments may take before the worker is
             replaced.
         max_env_failures: faults of one environment, without a finished episode between them, that
@@ -138,6 +140,7 @@ class Settings:
     grad_clip: float = 1.0
     l2_coeff: float = 1e-3
     mixed_precision: str = "no"
+    compile: bool | str = False
 
     # what happens when something fails
     env_timeout_s: float = 600.0

@@ -19,7 +19,8 @@ class Dropout(nn.Dropout):
         dropped = round(self.p * _LEVELS)
         if not self.training or dropped == 0:
             return x
-        if x.device.type != "cpu" or dropped == _LEVELS:
+        is_plain = x.device.type != "cpu" or dropped == _LEVELS
+        if is_plain or torch.compiler.is_compiling():  # compiled, torch's own is one fused loop
             return super().forward(x)
         mask = _random_levels(x.shape) >= dropped - _LEVELS // 2
         return x * mask.to(x.dtype).mul_(_LEVELS / (_LEVELS - dropped))

@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from amago.core.errors import DivergedError, amago_warning
+from amago.training.compilation import as_written
 from amago.training.distributed import Ranks
 from amago.training.divergence import BadUpdates
 
@@ -94,7 +95,8 @@ class Learner:
         Raises:
             DivergedError: the gradient has not been finite for `max_bad_updates` updates.
         """
-        with self.ranks.accumulate(self.wrapped):
+        # Statistics would be a second program to compile.
+        with self.ranks.accumulate(self.wrapped), as_written(log_step):
             if not self.is_window_open:
                 self.policy.zero_grad(set_to_none=True)
             loss = self.wrapped(batch, log_step=log_step)
