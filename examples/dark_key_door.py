@@ -10,20 +10,28 @@ from functools import partial
 
 from amago.cli_utils import *
 from amago.envs import AMAGOEnv
+from amago.envs.builtin.batched_key_door import BatchedRoomKeyDoor
 from amago.envs.builtin.toy_gym import RoomKeyDoor
 
 
 def make_room(
-    size: int, episode_length: int, meta_horizon: int, randomize_actions: bool
+    size: int,
+    episode_length: int,
+    meta_horizon: int,
+    randomize_actions: bool,
+    rows: int | None = None,
 ) -> AMAGOEnv:
-    """A new room every rollout."""
-    room = RoomKeyDoor(
-        size=size,
-        max_episode_steps=episode_length,
-        meta_rollout_horizon=meta_horizon,
-        randomize_actions=randomize_actions,
-    )
-    return AMAGOEnv(room, env_name="Dark-Key-To-Door")
+    """A new room every rollout; with `rows`, that many rooms in one environment."""
+    room = {
+        "size": size,
+        "max_episode_steps": episode_length,
+        "meta_rollout_horizon": meta_horizon,
+        "randomize_actions": randomize_actions,
+    }
+    name = "Dark-Key-To-Door"
+    if rows is None:
+        return AMAGOEnv(RoomKeyDoor(**room), env_name=name)
+    return AMAGOEnv(BatchedRoomKeyDoor(rows, **room), env_name=name, batched_envs=rows)
 
 
 if __name__ == "__main__":
@@ -47,9 +55,9 @@ if __name__ == "__main__":
     )
     use_config(config, args.configs)
 
-    make_env = partial(
-        make_room, args.room_size, args.episode_length, args.meta_horizon, args.randomize_actions
-    )
+    rows = args.parallel_actors if args.env_mode == "already_vectorized" else None
+    room = (args.room_size, args.episode_length, args.meta_horizon, args.randomize_actions)
+    make_env = partial(make_room, *room, rows)
     for trial in range(args.trials):
         experiment = create_experiment_from_cli(
             args,

@@ -10,13 +10,19 @@ from functools import partial
 
 from amago.cli_utils import *
 from amago.envs import AMAGOEnv
+from amago.envs.builtin.batched_frozen_lake import BatchedMetaFrozenLake
 from amago.envs.builtin.toy_gym import MetaFrozenLake
 
 
-def make_lake(size: int, k_episodes: int, hard_mode: bool, recover_mode: bool) -> AMAGOEnv:
-    """A new lake every rollout."""
-    lake = MetaFrozenLake(size, k_episodes, hard_mode, recover_mode)
-    return AMAGOEnv(lake, env_name=f"FrozenLake-{size}x{size}-k{k_episodes}")
+def make_lake(
+    size: int, k_episodes: int, hard_mode: bool, recover_mode: bool, rows: int | None = None
+) -> AMAGOEnv:
+    """A new lake every rollout; with `rows`, that many lakes in one environment."""
+    name = f"FrozenLake-{size}x{size}-k{k_episodes}"
+    if rows is None:
+        return AMAGOEnv(MetaFrozenLake(size, k_episodes, hard_mode, recover_mode), env_name=name)
+    lakes = BatchedMetaFrozenLake(rows, size, k_episodes, hard_mode, recover_mode)
+    return AMAGOEnv(lakes, env_name=name, batched_envs=rows)
 
 
 if __name__ == "__main__":
@@ -40,7 +46,9 @@ if __name__ == "__main__":
     exploration_type = switch_exploration(config, "egreedy", steps_anneal=1_000_000)
     use_config(config, args.configs)
 
-    make_env = partial(make_lake, args.size, args.k_episodes, args.hard_mode, args.recover_mode)
+    rows = args.parallel_actors if args.env_mode == "already_vectorized" else None
+    lake = (args.size, args.k_episodes, args.hard_mode, args.recover_mode)
+    make_env = partial(make_lake, *lake, rows)
     longest_attempt = make_env().unwrapped.max_episode_steps
     for trial in range(args.trials):
         experiment = create_experiment_from_cli(

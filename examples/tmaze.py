@@ -13,6 +13,7 @@ import numpy as np
 
 from amago.cli_utils import *
 from amago.envs import AMAGOEnv
+from amago.envs.builtin.batched_tmaze import BatchedTMazeAltActive, BatchedTMazeAltPassive
 from amago.envs.builtin.tmaze import RIGHT, TMazeAltActive, TMazeAltPassive
 
 
@@ -36,11 +37,18 @@ class WalkForward(EpsilonGreedy):
         return np.where(is_in_corridor[:, None], walked, turned).astype(action.dtype)
 
 
-def make_maze(corridor: int, is_active: bool = False) -> AMAGOEnv:
-    """A maze that fines every detour, one corridor of them by 1 in all."""
-    kind = TMazeAltActive if is_active else TMazeAltPassive
-    maze = kind(corridor_length=corridor, penalty=-1.0 / corridor)
-    return AMAGOEnv(maze, env_name=f"{'TMazeActive' if is_active else 'TMazePassive'}-{corridor}")
+def make_maze(corridor: int, is_active: bool = False, rows: int | None = None) -> AMAGOEnv:
+    """A maze that fines every detour, one corridor of them by 1 in all.
+
+    With `rows`, that many mazes in one environment.
+    """
+    maze = {"corridor_length": corridor, "penalty": -1.0 / corridor}
+    name = f"{'TMazeActive' if is_active else 'TMazePassive'}-{corridor}"
+    if rows is None:
+        kind = TMazeAltActive if is_active else TMazeAltPassive
+        return AMAGOEnv(kind(**maze), env_name=name)
+    batch = BatchedTMazeAltActive if is_active else BatchedTMazeAltPassive
+    return AMAGOEnv(batch(rows, **maze), env_name=name, batched_envs=rows)
 
 
 if __name__ == "__main__":
@@ -64,7 +72,8 @@ if __name__ == "__main__":
     )
     use_config(config, args.configs)
 
-    make_env = partial(make_maze, args.corridor, args.active)
+    rows = args.parallel_actors if args.env_mode == "already_vectorized" else None
+    make_env = partial(make_maze, args.corridor, args.active, rows)
     for trial in range(args.trials):
         experiment = create_experiment_from_cli(
             args,

@@ -101,7 +101,7 @@ def _prepare(args: Namespace) -> _Plan:
         raise ConfigError(f"--trials {args.trials}: a run happens at least once.")
     overrides = parse_overrides(args.assignments)
     _refuse_existing(args)
-    where = world(args.env, overrides.env)
+    where = world(args.env, overrides.env, _rows(args, overrides))
     config = dict(where.bindings)
     encoder = ("cnn", {}) if where.has_images else ("ff", {"d_hidden": 128, "d_output": 64})
     plan = _Plan(
@@ -124,6 +124,12 @@ def _prepare(args: Namespace) -> _Plan:
     with TemporaryDirectory() as scratch:  # a dataset of files makes its folder at once
         _experiment(args, plan, trial=0, dataset=DiskTrajDataset(scratch, "none", 1)).check()
     return plan
+
+
+def _rows(args: Namespace, overrides: Overrides) -> int | None:
+    """How many tasks one environment carries; None if it carries one."""
+    chosen = vars(args) | overrides.experiment
+    return chosen["parallel_actors"] if chosen["env_mode"] == "already_vectorized" else None
 
 
 def _refuse_existing(args: Namespace) -> None:

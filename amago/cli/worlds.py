@@ -51,6 +51,7 @@ class _BuiltIn:
 
     Args:
         path: its module.
+        batch: the module of the environment that is many of it, called "Batched..."; or empty.
         defaults: arguments that it has no default for, or that make it easier to learn.
         rollout: its longest rollout, in steps.
         longest_look_back: limit of `max_seq_len`; None looks back to the start of the rollout.
@@ -60,6 +61,7 @@ class _BuiltIn:
     defaults: Mapping[str, Any]
     rollout: Callable[[Any], int]
     longest_look_back: int | None = None
+    batch: str = ""
 
 
 _BUILT_IN = {
@@ -67,15 +69,25 @@ _BUILT_IN = {
         "amago.envs.builtin.toy_gym",
         {"size": 5},
         lambda env: env.k_episodes * env.max_episode_steps,
+        batch="amago.envs.builtin.batched_frozen_lake",
     ),
     "RoomKeyDoor": _BuiltIn(
-        "amago.envs.builtin.toy_gym", {"size": 8}, lambda env: env.meta_rollout_horizon
+        "amago.envs.builtin.toy_gym",
+        {"size": 8},
+        lambda env: env.meta_rollout_horizon,
+        batch="amago.envs.builtin.batched_key_door",
     ),
     "TMazeAltPassive": _BuiltIn(
-        "amago.envs.builtin.tmaze", {"penalty": -0.1}, lambda env: env.episode_length
+        "amago.envs.builtin.tmaze",
+        {"penalty": -0.1},
+        lambda env: env.episode_length,
+        batch="amago.envs.builtin.batched_tmaze",
     ),
     "TMazeAltActive": _BuiltIn(
-        "amago.envs.builtin.tmaze", {"penalty": -0.1}, lambda env: env.episode_length
+        "amago.envs.builtin.tmaze",
+        {"penalty": -0.1},
+        lambda env: env.episode_length,
+        batch="amago.envs.builtin.batched_tmaze",
     ),
     "Metaworld": _BuiltIn(
         "amago.envs.builtin.metaworld_ml",
@@ -88,20 +100,23 @@ BUILT_IN = tuple(_BUILT_IN)
 """Names of the environments that come along."""
 
 
-def world(name: str, arguments: Mapping[str, Any]) -> World:
+def world(name: str, arguments: Mapping[str, Any], rows: int | None = None) -> World:
     """The environment `name`: a built-in one, else an id of gymnasium's. Builds one, to look at it.
 
     Args:
         arguments: of the environment's constructor.
+        rows: how many tasks one environment steps at once, as arrays; None makes ordinary ones.
 
     Raises:
-        ConfigError: no such environment, or one that cannot be made with these arguments.
+        ConfigError: no such environment, or one that cannot be made with these arguments, or `rows`
+            of one that is not there as arrays.
     """
+    _check_batch(name, rows)
     built_in = _BUILT_IN.get(name)
     if built_in is not None:
         arguments = {**built_in.defaults, **arguments}
         _check_arguments(name, built_in, arguments)
-    make = partial(make_env, name, arguments)
+    make = partial(make_env, name, arguments, rows)
     env = _probe(name, make)
     try:
         if built_in is None:
@@ -114,13 +129,29 @@ def world(name: str, arguments: Mapping[str, Any]) -> World:
         env.close()
 
 
-def make_env(name: str, arguments: Mapping[str, Any]) -> AMAGOEnv:
-    """One environment, wrapped. One that names its own tasks keeps their names."""
+def make_env(name: str, arguments: Mapping[str, Any], rows: int | None = None) -> AMAGOEnv:
+    """One environment, wrapped. One that names its own tasks keeps their names.
+
+    Args:
+        rows: see `world`.
+    """
     built_in = _BUILT_IN.get(name)
     if built_in is None:
         return AMAGOEnv(gymnasium.make(name, **arguments), env_name=name)
+    if rows is not None:
+        batch = getattr(import_module(built_in.batch), f"Batched{name}")
+        return AMAGOEnv(batch(rows, **arguments), env_name=name, batched_envs=rows)
     env = getattr(import_module(built_in.path), name)(**arguments)
     return env if isinstance(env, AMAGOEnv) else AMAGOEnv(env, env_name=name)
+
+
+def _check_batch(name: str, rows: int | None) -> None:
+    batched = [known for known, built_in in _BUILT_IN.items() if built_in.batch]
+    if rows is not None and name not in batched:
+        raise ConfigError(
+            f"--env_mode already_vectorized needs an environment that steps many tasks at once: "
+            f"{', '.join(batched)}. For {name}, choose sync or async."
+        )
 
 
 def _check_arguments(name: str, built_in: _BuiltIn, arguments: Mapping[str, Any]) -> None:

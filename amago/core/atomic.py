@@ -51,6 +51,8 @@ def _write_all(descriptor: int, pieces: Iterable[bytes | memoryview]) -> int:
         written = os.writev(descriptor, left[:_IOV_MAX])
         if written == 0:  # never for a file, by POSIX; but a loop that waits for it never ends
             raise OSError(errno.EIO, "the disk took none of the bytes")
+        if written == total:
+            break
         while left and written >= len(left[0]):
             written -= len(left.pop(0))
         if written:

@@ -17,9 +17,11 @@ import os
 import re
 import stat
 import struct
+import sys
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 
 import numpy as np
@@ -44,6 +46,7 @@ from amago.core.zip_members import (
 _ALIGN = 64
 _PADDING_ID = 0xD935  # the id zip tools use for alignment in the extra field
 _JAN_1_1980 = 0x21
+_IS_LITTLE_ENDIAN = sys.byteorder == "little"
 
 MAX_BYTES = 2**32 - 2**24
 """Bytes of a file. Beyond this a zip needs 64-bit records, which are not read."""
@@ -98,6 +101,8 @@ def _storable(key: str, array: np.ndarray) -> np.ndarray:
             f"'{key}' is {array.dtype}: only booleans, integers and floats of at most 64 bits can "
             "be stored (Python objects would have to be pickled)"
         )
+    if _IS_LITTLE_ENDIAN and array.dtype.isnative:
+        return array
     return array.astype(array.dtype.newbyteorder("<"), copy=False)
 
 
@@ -107,11 +112,10 @@ def encode(arrays: Mapping[str, np.ndarray]) -> list[bytes | memoryview]:
     directory: list[bytes] = []
     position = 0
     for key, array in arrays.items():
-        array = np.ascontiguousarray(array).reshape(np.shape(array))
-        head = _npy_header(array)
+        array = np.asarray(array, order="C")
+        name, head, head_crc = _beginning(key, array.dtype.str, array.shape)
         body = array.reshape(-1).view(np.uint8).data
-        name = f"{key}.npy".encode()
-        crc, size = zlib.crc32(body, zlib.crc32(head)), len(head) + len(body)
+        crc, size = zlib.crc32(body, head_crc), len(head) + len(body)
         common = (20, UTF8_NAMES, 0, 0, _JAN_1_1980, crc, size, size, len(name))
         extra = _padding(position + LOCAL.size + len(name))
         local = LOCAL.pack(LOCAL_MAGIC, *common, len(extra)) + name + extra
@@ -124,13 +128,15 @@ def encode(arrays: Mapping[str, np.ndarray]) -> list[bytes | memoryview]:
     return [*pieces, listing + end]
 
 
-def _npy_header(array: np.ndarray) -> bytes:
+@lru_cache(maxsize=4096)  # a run writes thousands of files of a few lengths
+def _beginning(key: str, dtype: str, shape: tuple[int, ...]) -> tuple[bytes, bytes, int]:
+    """The name of a member, the header of its array, and the checksum of the header."""
     buffer = io.BytesIO()
     np.lib.format.write_array_header_1_0(
-        buffer,
-        {"descr": array.dtype.str, "fortran_order": False, "shape": array.shape},
+        buffer, {"descr": dtype, "fortran_order": False, "shape": shape}
     )
-    return buffer.getvalue()
+    head = buffer.getvalue()
+    return f"{key}.npy".encode(), head, zlib.crc32(head)
 
 
 def _padding(position: int) -> bytes:

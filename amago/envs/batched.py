@@ -11,7 +11,7 @@ Axis: `N` environments of the batch.
 """
 
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeGuard
 
 import gymnasium as gym
 import numpy as np
@@ -99,12 +99,25 @@ def final_observations(
     if reported is None:
         return obs
     final = {key: value.copy() for key, value in obs.items()}
-    for row in np.flatnonzero(ended):
-        for key in final:
+    for key, values in final.items():
+        whole = reported.get(key) if isinstance(reported, dict) else reported
+        if _fits(whole, values):
+            values[ended] = whole[ended]
+            continue
+        for row in np.flatnonzero(ended):
             value = _reported(reported, key, row)
             if value is not None:
-                final[key][row] = value
+                values[row] = value
     return final
+
+
+def _fits(reported: Any, values: np.ndarray) -> TypeGuard[np.ndarray]:
+    """Whether it is an array of observations; gymnasium's own are arrays of objects."""
+    return (
+        isinstance(reported, np.ndarray)
+        and reported.dtype == values.dtype
+        and reported.shape == values.shape
+    )
 
 
 def _reported(reported: Any, key: str, row: Any) -> Any:

@@ -1,6 +1,7 @@
 """Results of finished episodes, by environment name."""
 
 import numbers
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,7 @@ class SpecialMetricHistory:
         """
         metric = metric_name(key)
         try:
-            samples = as_samples(value)
+            samples = [value] if type(value) is float else as_samples(value)
         except (TypeError, ValueError):
             amago_warning(
                 f"the metric '{metric}' of environment '{env_name}' is not a number or a "
@@ -56,6 +57,7 @@ class SpecialMetricHistory:
         self.data.setdefault(env_name, {}).setdefault(metric, []).extend(samples)
 
 
+@lru_cache(maxsize=1024)
 def metric_name(key: str) -> str:
     """An info key without the prefix and the white space around the rest."""
     return key.removeprefix(AMAGO_ENV_LOG_PREFIX).strip()

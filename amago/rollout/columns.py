@@ -3,7 +3,7 @@
 Axes: `N` environments, `L` stored timesteps, `A` action.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Self
 
 import numpy as np
@@ -16,6 +16,9 @@ _REST = ("rl2", "time_idx", "terminal")
 
 class Columns:
     """One array per field, `[capacity, N, ...]`, filled from the front.
+
+    The fields of a timestep lie side by side in memory: the past of one row, which is spread over
+    the memory of all of them, is then fetched once and not once for every field.
 
     Args:
         obs_like: `{key: [any, ...]}`, which gives the shapes and types of observations.
@@ -31,13 +34,20 @@ class Columns:
         action_dtype: np.dtype,
         capacity: int = _FIRST_CAPACITY,
     ) -> None:
-        shape = (capacity, num_envs)
-        self.capacity = capacity
         self.action_dtype = action_dtype
-        self.obs = {k: np.empty((*shape, *v.shape[1:]), v.dtype) for k, v in obs_like.items()}
-        self.rl2 = np.empty((*shape, 1 + action_size), np.float32)
-        self.time_idx = np.empty(shape, np.int64)
-        self.terminal = np.empty(shape, bool)
+        kinds = [(OBS_KEY_PREFIX + key, v.dtype, v.shape[1:]) for key, v in obs_like.items()]
+        kinds += [("rl2", np.float32, (1 + action_size,)), ("time_idx", np.int64)]
+        self._kind = np.dtype([*kinds, ("terminal", np.bool_)], align=True)
+        self._hold(np.empty((capacity, num_envs, self._kind.itemsize), np.uint8))
+
+    def _hold(self, memory: np.ndarray) -> None:
+        """Keep the timesteps in `memory`: `[capacity, N, bytes of a timestep]`."""
+        self._memory = memory
+        self.capacity = len(memory)
+        timesteps = memory.view(self._kind)[:, :, 0]
+        self._fields = {name: timesteps[name] for name in self._kind.names or ()}
+        self.obs = _observations(self._fields)
+        self.rl2, self.time_idx, self.terminal = (self._fields[name] for name in _REST)
 
     @classmethod
     def of(cls, like: Timestep) -> Self:
@@ -61,17 +71,12 @@ class Columns:
         columns = cls(len(parts), obs_like, action_size, action_dtype, capacity)
         for row, part in enumerate(parts):
             for key, values in part.items():
-                columns._field(key)[length - len(values) : length, row] = values
+                columns._fields[key][length - len(values) : length, row] = values
         return columns
 
     def part(self, row: int, start: int, last: int) -> dict[str, np.ndarray]:
         """`[start, last]` of one row (empty if `start` is beyond): fields by name, as views."""
-        obs = {f"{OBS_KEY_PREFIX}{key}": column for key, column in self.obs.items()}
-        fields = {**obs, **{name: getattr(self, name) for name in _REST}}
-        return {name: column[start : last + 1, row] for name, column in fields.items()}
-
-    def _field(self, name: str) -> np.ndarray:
-        return getattr(self, name) if name in _REST else self.obs[name[len(OBS_KEY_PREFIX) :]]
+        return {name: column[start : last + 1, row] for name, column in self._fields.items()}
 
     def write(self, at: int, timestep: Timestep) -> None:
         """Put the timestep of every row at index `at`."""
@@ -90,59 +95,80 @@ class Columns:
         self.time_idx[at, row] = timestep.time_idx[0]
         self.terminal[at, row] = timestep.terminal[0]
 
-    def cut(self, row: int, start: int, last: int, final: Timestep | None) -> FrozenTraj:
-        """A copy of `[start, last]` of one row, `last` replaced by the row of `final` if given."""
+    def cut(
+        self, rows: np.ndarray, starts: np.ndarray, last: int, final: Timestep | None = None
+    ) -> list[FrozenTraj]:
+        """Copies of `[start, last]` of some rows; `last` is their timestep in `final`, if given.
 
-        def copied(column: np.ndarray, end: np.ndarray | None) -> np.ndarray:
-            part = column[start : last + 1, row].copy()
-            if end is not None:
-                part[-1] = end[row]
-            return part
+        Args:
+            rows: `[K]` indices.
+            starts: `[K]`; each is at most `last`.
 
-        rl2s = copied(self.rl2, final and final.rl2)
-        dones = copied(self.terminal, final and final.terminal)
-        return FrozenTraj(
-            obs={k: copied(column, final and final.obs[k]) for k, column in self.obs.items()},
-            rl2s=rl2s,
-            time_idxs=copied(self.time_idx, final and final.time_idx)[:, np.newaxis],
-            rews=rl2s[1:, :1].copy(),
-            dones=dones[1:, np.newaxis],
-            actions=rl2s[1:, 1:].copy(),
-        )
+        Returns:
+            `K` trajectories. Rows that started together lie in one block of memory.
+        """
+        ends = None if final is None else self._ends(rows, final)
+        trajs: dict[int, FrozenTraj] = {}
+        for start in np.unique(starts).tolist():
+            of_start = np.flatnonzero(starts == start)
+            block = {}
+            for name, column in self._fields.items():
+                block[name] = _block(column[start : last + 1], rows[of_start])
+                if ends is not None:
+                    block[name][:, -1] = ends[name][of_start]
+            trajs.update(zip(of_start.tolist(), _frozen(block), strict=True))
+        return [trajs[i] for i in range(len(rows))]
+
+    def _ends(self, rows: np.ndarray, final: Timestep) -> dict[str, np.ndarray]:
+        """Fields of a timestep, `[K, ...]`."""
+        obs = {f"{OBS_KEY_PREFIX}{key}": final.obs[key][rows] for key in self.obs}
+        rl2 = np.empty((len(rows), self.rl2.shape[-1]), np.float32)
+        rl2[:, 0] = final.reward[rows]
+        rl2[:, 1:] = final.prev_action[rows]
+        rest = {"time_idx": final.time_idx[rows], "terminal": final.terminal[rows]}
+        return {**obs, "rl2": rl2, **rest}
 
     def grow(self) -> None:
         """Double the capacity."""
-
-        def doubled(column: np.ndarray) -> np.ndarray:
-            larger = np.empty((2 * len(column), *column.shape[1:]), column.dtype)
-            larger[: len(column)] = column
-            return larger
-
-        self._each(doubled)
-        self.capacity *= 2
+        larger = np.empty((2 * self.capacity, *self._memory.shape[1:]), np.uint8)
+        larger[: self.capacity] = self._memory
+        self._hold(larger)
 
     def drop(self, count: int) -> None:
         """Forget the first `count` timesteps; the others move to the front."""
-
-        def dropped(column: np.ndarray) -> np.ndarray:
-            column[: len(column) - count] = column[count:]
-            return column
-
-        self._each(dropped)
+        self._memory[: self.capacity - count] = self._memory[count:]
 
     def move_up(self, row: int, start: int, last: int) -> None:
         """Shift `[start, last)` of one row by one, to `(start, last]`."""
+        self._memory[start + 1 : last + 1, row] = self._memory[start:last, row].copy()
 
-        def moved(column: np.ndarray) -> np.ndarray:
-            column[start + 1 : last + 1, row] = column[start:last, row].copy()
-            return column
 
-        self._each(moved)
+def _observations(fields: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {k.removeprefix(OBS_KEY_PREFIX): v for k, v in fields.items() if k not in _REST}
 
-    def _each(self, change: Callable[[np.ndarray], np.ndarray]) -> None:
-        self.obs = {key: change(column) for key, column in self.obs.items()}
-        for name in _REST:
-            setattr(self, name, change(getattr(self, name)))
+
+def _block(column: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """A copy of some rows of `[L, N, ...]`, each in one piece: `[K, L, ...]`."""
+    if len(rows) == 1:
+        return column[np.newaxis, :, rows[0]].copy()
+    return np.ascontiguousarray(column.swapaxes(0, 1)[rows])
+
+
+def _frozen(block: Mapping[str, np.ndarray]) -> Iterator[FrozenTraj]:
+    """The trajectories in fields of `[K, L, ...]`."""
+    rl2s, time_idxs = block["rl2"], block["time_idx"][:, :, np.newaxis]
+    rews, actions = rl2s[:, 1:, :1].copy(), rl2s[:, 1:, 1:].copy()
+    dones = block["terminal"][:, 1:, np.newaxis]
+    obs = _observations(block)
+    for i in range(len(rl2s)):
+        yield FrozenTraj(
+            obs={key: values[i] for key, values in obs.items()},
+            rl2s=rl2s[i],
+            time_idxs=time_idxs[i],
+            rews=rews[i],
+            dones=dones[i],
+            actions=actions[i],
+        )
 
 
 def pack(records: Sequence[Mapping[str, np.ndarray]]) -> dict[str, dict[str, np.ndarray]]:

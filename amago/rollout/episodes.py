@@ -81,12 +81,19 @@ class EpisodeStatistics:
             self._meet(step.env_names)
         for row, metric, value in step.metrics:
             self.specials[row].add_score(step.env_names[row], metric, value)
-        for row in np.flatnonzero(step.ended & step.stepped):
-            self.returns[row].add_score(step.env_names[row], float(self._return_so_far[row]))
-            self._return_so_far[row] = 0.0
-            self._frames_by_name[row][step.env_names[row]] += int(self._uncounted[row])
-            self._uncounted[row] = 0
-            self.episodes_finished += 1
+        rows = np.flatnonzero(step.ended & step.stepped)
+        if len(rows):
+            self._finish(rows, step.env_names)
+
+    def _finish(self, rows: np.ndarray, names: list[str]) -> None:
+        returns, frames = self._return_so_far[rows].tolist(), self._uncounted[rows].tolist()
+        for row, score, count in zip(rows.tolist(), returns, frames, strict=True):
+            name = names[row]
+            self.returns[row].add_score(name, score)
+            self._frames_by_name[row][name] += count
+        self._return_so_far[rows] = 0.0
+        self._uncounted[rows] = 0
+        self.episodes_finished += len(rows)
 
     def _meet(self, names: list[str]) -> None:
         self._names = list(names)

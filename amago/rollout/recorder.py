@@ -79,6 +79,7 @@ class Recorder:
         self._now = 0
         self._start = np.full(self.num_envs, _NOT_ACTIVE)
         self._limit = np.full(self.num_envs, _NOT_ACTIVE)
+        self._is_drawn = np.ones(self.num_envs, bool)  # the limit; else it is the lowest possible
         self._next_split = _NOT_ACTIVE
 
     # ---------------------------------------------------------------------------- recording
@@ -97,7 +98,7 @@ class Recorder:
         self._now = 0
         self._names = step.env_names
         self._must_list = True
-        self._start_rows(range(self.num_envs))
+        self._start_rows(np.arange(self.num_envs))
 
     def observe(self, step: PoolStep) -> list[FinishedTraj]:
         """Add a step. Returns the trajectories that it finished (also queued in `finished`).
@@ -118,9 +119,9 @@ class Recorder:
             self._hold_still(columns, ~(step.stepped | step.started))
         ended, started = step.ended, step.started
         if ended.any():
-            for row in np.flatnonzero(ended & step.stepped):
-                done += self._close(row, step.final)
-                self._start[row] = _NOT_ACTIVE
+            rows = np.flatnonzero(ended & step.stepped)
+            done += self._close(rows, step.final)
+            self._start[rows] = _NOT_ACTIVE
             self._plan_split()
         if started.any():
             self._start_rows(np.flatnonzero(started))
@@ -140,9 +141,10 @@ class Recorder:
         if self._files is None:
             return []
         columns = self._active_columns()
-        done = self._close(row, None)
+        rows = np.array([row])
+        done = self._close(rows)
         columns.write_row(self._now, row, first)
-        self._start_rows([row])
+        self._start_rows(rows)
         self.finished.extend(done)
         return done
 
@@ -150,49 +152,62 @@ class Recorder:
         """A copy of the unfinished trajectory of one environment, as far as it is."""
         if self._columns is None or self._start[row] >= _NOT_ACTIVE:
             return None
-        return self._columns.cut(row, int(self._start[row]), self._now, None)
+        rows = np.array([row])
+        return self._columns.cut(rows, self._start[rows], self._now)[0]
 
     def _active_columns(self) -> Columns:
         if self._columns is None:
             raise RuntimeError("observe() before begin(): the recorder has not seen a reset")
         return self._columns
 
-    def _start_rows(self, rows: Any) -> None:
+    def _start_rows(self, rows: np.ndarray) -> None:
         """The present timestep is the first of a new file in `rows`."""
-        for row in rows:
-            self._start[row] = self._now
-            if self.save_every is not None:
-                low, high = self.save_every
-                draws = generator(self.seed, "length", int(row), int(self._num_begun[row]))
-                self._limit[row] = draws.integers(low, high + 1)
-            self._num_begun[row] += 1
+        self._start[rows] = self._now
+        if self.save_every is not None:
+            low, high = self.save_every
+            self._limit[rows] = low
+            self._is_drawn[rows] = low == high
+        self._num_begun[rows] += 1
         self._plan_split()
+
+    def _draw_limits(self, rows: np.ndarray) -> None:
+        """Draw the limits that have not been. Most files end below the lowest, and need none."""
+        for row in rows[~self._is_drawn[rows]].tolist():
+            assert self.save_every is not None
+            low, high = self.save_every
+            draws = generator(self.seed, "length", row, int(self._num_begun[row]) - 1)
+            self._limit[row] = draws.integers(low, high + 1)
+        self._is_drawn[rows] = True
 
     def _plan_split(self) -> None:
         self._next_split = int((self._start + self._limit).min())
 
     def _split(self) -> list[FinishedTraj]:
+        self._draw_limits(np.flatnonzero(self._now >= self._start + self._limit))
         rows = np.flatnonzero(self._now >= self._start + self._limit)
-        done = [item for row in rows for item in self._close(row, None)]
+        done = self._close(rows)
         self._start_rows(rows)
         return done
 
     def _cut_off(self, interrupted: np.ndarray) -> list[FinishedTraj]:
         """Close the rows whose episodes have no end, as they were at the previous step."""
-        rows = np.flatnonzero(interrupted)
-        return [item for row in rows for item in self._close(row, None, was_cut=True)]
+        return self._close(np.flatnonzero(interrupted), was_cut=True)
 
-    def _close(self, row: Any, final: Timestep | None, was_cut: bool = False) -> list[FinishedTraj]:
-        """The file of `row` up to now, its last timestep from `final` if given. A list of 0 or 1:
-        a single timestep is no trajectory, and nothing to train on.
+    def _close(
+        self, rows: np.ndarray, final: Timestep | None = None, was_cut: bool = False
+    ) -> list[FinishedTraj]:
+        """The files of `rows` up to now, their last timesteps from `final` if given. A single
+        timestep is no trajectory, and nothing to train on: of such a row there is none.
         """
-        start = int(self._start[row])
-        if start >= self._now:
+        rows = rows[self._start[rows] < self._now]
+        if not len(rows):
             return []
         columns = self._active_columns()
-        traj = columns.cut(row, start, self._now, final)
-        name = self._names[row]
-        return [FinishedTraj(traj, name, int(row), columns.action_dtype, was_cut)]
+        trajs = columns.cut(rows, self._start[rows], self._now, final)
+        return [
+            FinishedTraj(traj, self._names[row], row, columns.action_dtype, was_cut)
+            for row, traj in zip(rows.tolist(), trajs, strict=True)
+        ]
 
     def _hold_still(self, columns: Columns, is_waiting: np.ndarray) -> None:
         """Rows that neither stepped nor started add nothing: their past moves up to the present."""
@@ -267,6 +282,7 @@ class Recorder:
         Nested plain values and arrays; nothing in it changes when recording goes on.
         """
         active, dtype = None, None
+        self._draw_limits(np.arange(self.num_envs))
         if self._columns is not None:
             starts = np.minimum(self._start, self._now + 1).tolist()
             parts = [self._columns.part(row, at, self._now) for row, at in enumerate(starts)]

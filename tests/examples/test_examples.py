@@ -41,7 +41,12 @@ SCRIPTS = {
     ],
     "tmaze.py": ["--corridor", "5"],
 }
-VARIANTS = [*SCRIPTS.items(), ("tmaze.py", ["--corridor", "5", "--active"])]
+BATCHED = ("dark_key_door.py", "meta_frozen_lake.py", "tmaze.py")
+VARIANTS = [
+    *SCRIPTS.items(),
+    ("tmaze.py", ["--corridor", "5", "--active"]),
+    *((name, [*SCRIPTS[name], "--env_mode", "already_vectorized"]) for name in BATCHED),
+]
 
 
 def words(script, folder, *flags):
@@ -74,6 +79,11 @@ def test_it_collects_learns_and_leaves_a_record(script, flags, tmp_path, monkeyp
     assert (run_dir / "ckpts" / "policy_weights" / "policy_epoch_0.pt").exists()
     record = "".join(path.read_text() for path in (run_dir / "tracking").glob("*.jsonl"))
     assert "test/Average Total Return" in record
+    is_batch = "already_vectorized" in flags
+    assert experiment.train_envs.num_envs == 2
+    assert experiment.train_envs.description.startswith(
+        "VectorisedPool" if is_batch else "SyncPool"
+    )
 
 
 def test_continuous_actions(tmp_path, monkeypatch):
@@ -99,6 +109,17 @@ def test_exploration_of_the_tmaze_walks_forward_and_turns_at_random():
     turned = [noise.add_exploration_noise(left, np.array([3])) for _ in range(100)]
     assert {(int(a[0, 0]), a.dtype.name, a.shape) for a in walked} == {(RIGHT, "uint8", (1, 1))}
     assert {int(a[0, 0]) for a in turned} == {0, 1, 2, 3}
+
+
+def test_each_maze_of_a_batch_explores_by_its_own_step():
+    script = runpy.run_path(str(EXAMPLES / "tmaze.py"), run_name="loaded")
+    noise = script["WalkForward"](script["make_maze"](3, False, 4))
+    noise.seed(0)
+    noise.global_multiplier[:] = 1.0
+    left = np.full((4, 1), LEFT, dtype=np.uint8)
+    taken = [noise.add_exploration_noise(left, np.array([0, 2, 3, 3])) for _ in range(100)]
+    seen = [set(np.stack(taken)[:, row, 0].tolist()) for row in range(4)]
+    assert seen == [{RIGHT}, {RIGHT}, {0, 1, 2, 3}, {0, 1, 2, 3}]
 
 
 def test_the_readme_lists_every_script():

@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_run import EPOCHS, digest, make_experiment
+from small_run import EPOCHS, digest, fingerprint, make_experiment
+
+from amago.envs import AMAGOEnv
+from amago.envs.builtin.batched_frozen_lake import BatchedMetaFrozenLake
 
 SCRIPT = Path(__file__).parent / "interrupt.py"
 
@@ -118,6 +121,21 @@ def test_twice_n_epochs_are_n_epochs_resumed_for_n_more(seed, tmp_path):
     assert digest(first.policy.state_dict()) == whole
     weights_after(tmp_path / "c", 2, seed=drawn)
     assert weights_after(tmp_path / "c", 4, seed=seed) == whole
+
+
+def make_lakes() -> AMAGOEnv:
+    lakes = BatchedMetaFrozenLake(5, size=3, k_episodes=3, hard_mode=True)
+    return AMAGOEnv(lakes, env_name="lakes", batched_envs=5)
+
+
+def test_environments_that_are_a_batch_go_on_where_they_were(tmp_path):
+    lakes = {"env_mode": "already_vectorized", "make_train_env": make_lakes}
+    lakes |= {"make_val_env": make_lakes}
+    whole = weights_after(tmp_path / "whole", 4, **lakes)
+    weights_after(tmp_path / "parts", 2, **lakes)
+    assert weights_after(tmp_path / "parts", 4, **lakes) == whole
+    for part in ("trajectories", "rows"):
+        assert fingerprint(tmp_path / "parts")[part] == fingerprint(tmp_path / "whole")[part], part
 
 
 def test_resume_takes_the_newest_state_that_is_whole_and_names_what_it_skipped(tmp_path):

@@ -6,7 +6,16 @@ Modules are imported on first use, and heavy packages inside the functions that 
 from importlib import import_module
 from types import ModuleType
 
-__all__ = ["metaworld_ml", "tmaze", "toy_gym"]  # pyright: ignore[reportUnsupportedDunderAll]
+_SUITES = (
+    "batched_frozen_lake",
+    "batched_key_door",
+    "batched_tmaze",
+    "metaworld_ml",
+    "tmaze",
+    "toy_gym",
+)
+
+__all__ = [*_SUITES]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -4,6 +4,7 @@ Axis: `N` rows of the environment.
 """
 
 from dataclasses import replace
+from itertools import repeat
 from typing import Any
 
 import gymnasium as gym
@@ -18,6 +19,7 @@ from amago.envs.pool.base import PoolStep
 from amago.envs.pool.row import Metrics, collect_metrics
 from amago.envs.pool.rows import env_error
 from amago.envs.resets import reset_with
+from amago.hindsight import Timestep
 
 
 class BatchSteps:
@@ -72,7 +74,7 @@ class BatchSteps:
             obs = final_observations(timestep.obs, ended, self.info)
             final = replace(timestep, obs=self.amago_env.finite(obs))
             check_finite(final.obs, names)
-            timestep, started = timestep.create_reset_version(ended), ended
+            timestep, started = _begun(timestep, ended), ended
         return PoolStep(
             timestep=timestep,
             final=final,
@@ -87,6 +89,15 @@ class BatchSteps:
 
     def _names(self) -> list[str]:
         return [self.amago_env.env_name] * self.amago_env.batched_envs
+
+
+def _begun(timestep: Timestep, rows: np.ndarray) -> Timestep:
+    """The timestep with an episode begun in `rows` (`[N]` bool). Observations are shared."""
+    names = ("prev_action", "reward", "time_idx", "terminal")
+    fields = {name: getattr(timestep, name).copy() for name in names}
+    for values in fields.values():
+        values[rows] = 0
+    return replace(timestep, **fields)
 
 
 def _metrics(info: dict[str, Any]) -> Metrics:
@@ -111,7 +122,15 @@ def _collect_batched(metrics: Metrics, info: dict[str, Any]) -> None:
             metrics.append((0, metric_name(key), value))
         else:
             rows = np.flatnonzero(present)
-            metrics.extend((int(row), metric_name(key), value[row]) for row in rows)
+            metrics.extend(zip(rows.tolist(), repeat(metric_name(key)), _of_rows(value, rows)))
+
+
+def _of_rows(values: Any, rows: np.ndarray) -> list[Any]:
+    if not isinstance(values, np.ndarray):
+        return [values[row] for row in rows]
+    # Other floats stay what they are: a mean of them is taken in their precision.
+    is_exact = values.dtype.kind in "bi" or values.dtype == np.float64
+    return values[rows].tolist() if is_exact else list(values[rows])
 
 
 def _amago_env_in(env: Any) -> AMAGOEnv:

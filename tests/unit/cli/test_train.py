@@ -76,6 +76,38 @@ def test_every_world_has_a_length_and_takes_arguments(env, argument, seq_len, tm
     assert made[0].val_timesteps_per_epoch >= seq_len
 
 
+@pytest.mark.parametrize(
+    "env, argument",
+    [
+        ("MetaFrozenLake", "env.size=2"),
+        ("RoomKeyDoor", "env.meta_rollout_horizon=30"),
+        ("TMazeAltPassive", "env.corridor_length=5"),
+        ("TMazeAltActive", "env.corridor_length=5"),
+    ],
+)
+def test_a_built_in_world_comes_as_a_batch_of_all_actors(env, argument, tmp_path, made):
+    flags = ["--set", argument, "--env_mode", "already_vectorized"]
+    assert amago_train(tmp_path, *flags, env=env) == 0
+    assert amago_train(tmp_path, *flags, "--set", "parallel_actors=3", env=env) == 0
+    worlds = [experiment.make_train_env() for experiment in made]
+    assert [world.batched_envs for world in worlds] == [2, 3]
+    name, value = argument.removeprefix("env.").split("=")
+    assert {world.env_name for world in worlds} == {env}
+    assert {world.get_wrapper_attr(name) for world in worlds} == {int(value)}
+
+
+@pytest.mark.slow  # a whole run
+def test_it_trains_in_a_batch(tmp_path):
+    flags = ["--env_mode", "already_vectorized", "--set", "verbose=False"]
+    assert amago_train(tmp_path, *flags, env="TMazeAltPassive", parallel_actors="64") == 0
+    with open_run(tmp_path / "run") as run:
+        names = {metric.name for metric in run.metrics}
+        stored = run.series("dataset/Total Trajectory Files in Replay Buffer", x="gradient_steps")
+    assert "val/Average Success in TMazeAltPassive" in names
+    assert "test/Average Total Return in TMazeAltPassive" in names
+    assert list(stored.y) == [64 * 5]  # 60 steps of 64 rows, episodes of 11
+
+
 def test_settings_and_selectors_arrive(tmp_path, made):
     asked = ("batch_size=5", "learning_rate=1", "amago.agent.Agent.gamma=0.9", "Agent.tau=1e-3")
     flags = [word for assignment in asked for word in ("--set", assignment)]
@@ -112,6 +144,8 @@ def test_set_wins_over_a_gin_file_and_over_a_flag(tmp_path, made):
         (["--env", "no.such.module:Env-v0"], "no.such"),
         (["--env", "MetaFrozenLake", "--set", "env.siz=3"], "did you mean 'size'"),
         (["--env", "MetaFrozenLake", "--set", "env.size=1"], "size"),
+        (["--env_mode", "already_vectorized"], "TMazeAltActive. For CartPole-v1, choose sync"),
+        (["--set", "env_mode=already_vectorized"], "needs an environment that steps many tasks"),
         (["--resume", "--ckpt", "3"], "give one"),
         (["--trials", "0"], "--trials"),
     ],

@@ -180,6 +180,8 @@ def test_the_mode_may_be_a_string():
         {"final_obs": np.array([None, np.array([7.0])], dtype=object)},
         {"final_observation": [None, {"x": np.array([7.0])}]},
         {"final_obs": {"x": np.array([[0.0], [7.0]])}},
+        {"final_obs": np.array([[0.0], [7.0]])},
+        {"final_obs": np.array([[0], [7]], np.int32)},
     ],
 )
 def test_final_observations_are_found_in_each_spelling(info):

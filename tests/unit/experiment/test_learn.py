@@ -1,5 +1,6 @@
 """The loop: what happens, in which order, and what it leaves behind."""
 
+import gc
 import json
 from pathlib import Path
 
@@ -171,6 +172,15 @@ def test_epochs_may_be_run_one_by_one_with_something_in_between(make_tiny):
         updates.append(experiment.grad_update_counter)
     per_epoch = experiment.train_batches_per_epoch
     assert updates == [per_epoch, 2 * per_epoch, 3 * per_epoch]
+
+
+def test_garbage_is_not_searched_for_in_what_stays(make_tiny):
+    experiment = started(make_tiny, epochs=1)
+    frozen = []
+    experiment.on_interact_step = lambda obs: frozen.append(gc.get_freeze_count())
+    experiment.learn()
+    assert min(frozen) > 100_000  # torch alone
+    assert gc.get_freeze_count() == 0  # a second experiment finds things as they were
 
 
 def test_a_checkpoint_can_be_saved_by_hand_after_learning(make_tiny):

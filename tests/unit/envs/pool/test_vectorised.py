@@ -334,3 +334,25 @@ def test_the_first_reset_of_a_batch_is_an_error_at_once():
 
     with pytest.raises(EnvError, match="raised ZeroDivisionError in reset: no water"):
         tides(Closed).reset()
+
+
+# ---------------------------------------------------------------------------------- metrics
+
+
+@pytest.mark.parametrize(
+    "values, kind",
+    [
+        (np.array([1.0, 2.0, 3.0]), float),
+        (np.array([1.0, 2.0, 3.0], np.float32), np.float32),  # a mean keeps its precision
+        (np.array([1, 2, 3]), int),
+        ([1.0, 2.0, 3.0], float),
+    ],
+)
+def test_each_row_that_has_a_metric_reports_its_own(pool, flock, monkeypatch, values, kind):
+    info = {"AMAGO_LOG_METRIC Depth": values, "_AMAGO_LOG_METRIC Depth": [True, False, True]}
+    plain = flock.step
+    monkeypatch.setattr(flock, "step", lambda action: (*plain(action)[:4], info))
+    pool.reset()
+    metrics = pool.step(np.zeros((3, 1), np.uint8)).metrics
+    assert metrics == [(0, "Depth", 1), (2, "Depth", 3)]
+    assert {type(value) for _, _, value in metrics} == {kind}
