@@ -172,7 +172,12 @@ class AMAGOEnv(gym.Wrapper):
             BadValueError: the environment returned something it did not promise.
         """
         batch = self.last_action = self._as_batch(action)
-        result = self.inner_step(batch if self.batched else batch[0])
+        return self.take_in(self.inner_step(batch if self.batched else batch[0]))
+
+    def take_in(
+        self, result: Any
+    ) -> tuple[Timestep, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """The second half of `step`: what `inner_step` returned for `last_action`, checked."""
         obs, reward, terminated, truncated, info = self._unpacked("step", result, 5)
         try:
             obs = self._returned.observation(obs)
@@ -181,7 +186,7 @@ class AMAGOEnv(gym.Wrapper):
             truncated = self._returned.flag("truncated", truncated)
         except BadValueError as error:
             raise self._named(error, "step") from None
-        prev_action = self.make_action_rep(batch)
+        prev_action = self.make_action_rep(self.last_action)
         self.step_count += 1
         if self.resets_next_step:
             self._begin_restarted(prev_action, reward)

@@ -171,6 +171,11 @@ class BilevelEpsilonGreedy(ExplorationWrapper):
         return np.clip(action + noise, -1.0, 1.0).astype(action.dtype)
 
     def _random_in_place_of(self, action: np.ndarray, eps: np.ndarray) -> np.ndarray:
+        if len(action) == 1:  # the same draws, without the price of arrays
+            if not self.rng.random() < eps:
+                return action
+            draws = [int(self.rng.random() * n) for n in choices_of(self.env.action_space)]
+            return np.array([draws], dtype=action.dtype)
         explores = self.rng.random(len(action)) < eps
         count = np.count_nonzero(explores)
         if count == 0:

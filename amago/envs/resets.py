@@ -14,6 +14,8 @@ def reset_with(
     Environments without a `seed` argument work, but their episodes are not reproducible.
     """
     accepted = _accepted(getattr(reset, "__func__", reset))
+    if len(accepted) == 2:
+        return reset(seed=seed, options=options)
     arguments = {"seed": seed, "options": options}
     return reset(**{name: value for name, value in arguments.items() if name in accepted})
 

@@ -16,6 +16,7 @@ from multiprocessing.reduction import send_handle
 from typing import Any
 
 from amago.core.errors import AmagoError, ConfigError, EnvError
+from amago.envs.pool.channel import Channel
 from amago.envs.pool.members import Recipe
 from amago.envs.pool.pickling import dumps
 from amago.envs.pool.spaces import PoolSpaces
@@ -109,7 +110,8 @@ class Worker:
         self._recipe = recipe
         self.rows = slice(recipe.first, recipe.first + len(recipe.factories))
         self.names = list(names) or [""] * len(recipe.factories)
-        self._connection, theirs = context.Pipe(duplex=True)
+        ours, theirs = context.Pipe(duplex=True)
+        self._channel = Channel(ours)  # pyright: ignore[reportArgumentType]
         order = _order(context, Order(recipe, bindings, dict(os.environ), explorations, names))
         self._process: Any = context.Process(  # pyright: ignore[reportAttributeAccessIssue]
             target=serve, args=(theirs, order), daemon=True
@@ -119,7 +121,7 @@ class Worker:
         self.pid: int = self._process.pid
         theirs.close()  # so that the worker's end is the only one: its death ends the pipe
         self._poll = select.poll()
-        self._poll.register(self._connection.fileno(), select.POLLIN)
+        self._poll.register(self._channel.fileno(), select.POLLIN)
         self._num_unanswered = len(recipe.factories)  # it tells the spaces of each unasked
         self._command = b""
         self._lost: WorkerFailed | None = None
@@ -156,8 +158,11 @@ class Worker:
         while self._num_unanswered:
             self.receive(timeout_s)
         try:
-            with self._killed_after(timeout_s, len(command) > _SMALL):
-                self._connection.send_bytes(command)
+            if len(command) <= _SMALL:
+                self._channel.send(command)
+            else:
+                with self._killed_after(timeout_s):
+                    self._channel.send(command)
         except OSError:
             raise self._died() from None
         self._num_unanswered += 1
@@ -170,8 +175,8 @@ class Worker:
     def give_memory(self, num_envs: int, spaces: Any, memory: int) -> None:
         """Tell the worker about the pool's arrays: their layout, and a file descriptor."""
         try:
-            self._connection.send((num_envs, spaces))
-            send_handle(self._connection, memory, self.pid)
+            self._channel.send(pickle.dumps((num_envs, spaces)))
+            send_handle(self._channel, memory, self.pid)  # pyright: ignore[reportArgumentType]
         except OSError:
             raise self._died() from None
         self._num_unanswered += 1
@@ -188,8 +193,11 @@ class Worker:
             self._process.kill()
             raise self._gone("did not answer in time: an environment hangs, or is very slow")
         try:
-            with self._killed_after(timeout_s, self._command in _LONG_ANSWERS):
-                answer = self._connection.recv_bytes()
+            if self._command not in _LONG_ANSWERS:
+                answer = self._channel.receive()
+            else:
+                with self._killed_after(timeout_s):
+                    answer = self._channel.receive()
         except (EOFError, OSError):
             raise self._died() from None
         self._num_unanswered -= 1
@@ -204,11 +212,11 @@ class Worker:
         return content
 
     @contextlib.contextmanager
-    def _killed_after(self, timeout_s: float, is_long: bool) -> Iterator[None]:
-        """Ends the process if a long message is not done in time: a stopped one reads nothing."""
-        if not is_long:  # fits into the pipe, whatever the worker does
-            yield
-            return
+    def _killed_after(self, timeout_s: float) -> Iterator[None]:
+        """Ends the process if a long message is not done in time: a stopped one reads nothing.
+
+        A short one fits into the pipe, whatever the worker does.
+        """
         timer = threading.Timer(max(timeout_s, 0.0), self._process.kill)
         timer.start()
         try:
@@ -219,10 +227,10 @@ class Worker:
     def close(self) -> None:
         """Ask the worker to close its environments and end."""
         writable = select.poll()
-        writable.register(self._connection.fileno(), select.POLLOUT)
+        writable.register(self._channel.fileno(), select.POLLOUT)
         with contextlib.suppress(OSError):
             if self._lost is None and writable.poll(0):  # or else it would not be read
-                self._connection.send_bytes(CLOSE)
+                self._channel.send(CLOSE)
 
     def end(self, timeout_s: float) -> None:
         """Wait for the process to end; after `timeout_s`, kill it."""
@@ -232,7 +240,7 @@ class Worker:
             self._process.join(_KILL_TIMEOUT_S)
         with contextlib.suppress(ValueError):  # in a system call that cannot be interrupted
             self._process.close()
-        self._connection.close()
+        self._channel.close()
 
     def _error(self, failure: Failure) -> Exception:
         if failure.kind == "ConfigError":

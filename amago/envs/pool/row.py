@@ -12,6 +12,7 @@ from amago.envs.amago_env import AMAGO_ENV_LOG_PREFIX
 from amago.envs.checks import check_finite
 from amago.envs.histories import metric_name
 from amago.envs.pool.buffers import StepBuffers
+from amago.envs.pool.direct import DirectEnv, can_be_direct
 from amago.envs.pool.members import Member
 from amago.envs.pool.replay import EpisodeLog
 from amago.envs.pool.saved import (
@@ -48,23 +49,31 @@ class EnvRow:
         self.row = row
         self.name = ""
         self.member = member
-        self.env: Any = member.env
-        self._amago_env = member.amago_env
         self._buffers = buffers
-        self._action = buffers.actions[row]
+        self._adopt()
         self._timestep = _RowWriter(buffers.timestep, row)
         self._final = _RowWriter(buffers.final, row)
         self._log = self._new_log() if keeps_log else None
 
+    def _adopt(self) -> None:
+        """The environment is the member's."""
+        self.env: Any = self.member.env
+        self._amago_env = self.member.amago_env
+        self._action = self._buffers.actions[self.row]
+        self._step = self.env.step
+        if can_be_direct(self.env, self._amago_env):
+            self._action = self._action[np.newaxis]
+            self._step = DirectEnv(self.env, self._amago_env).step
+
     def _new_log(self) -> EpisodeLog:
-        return EpisodeLog(self._timestep.places, self._action)
+        return EpisodeLog(self._timestep.places, self._buffers.actions[self.row])
 
     def step(self, metrics: Metrics) -> bool:
         """Take the row's action. Returns whether the episode ended; its end has been written.
 
         The flags of the row are all false before: `StepBuffers.take`.
         """
-        timestep, reward, terminated, truncated, info = self.env.step(self._action)
+        timestep, reward, terminated, truncated, info = self._step(self._action)
         if info:
             collect_metrics(metrics, self.row, info)
         self.name = self._amago_env.env_name  # read before a reset changes it
@@ -109,7 +118,7 @@ class EnvRow:
             ConfigError: it has other spaces than the one before.
         """
         self.member.make_anew()
-        self.env, self._amago_env = self.member.env, self.member.amago_env
+        self._adopt()
         if not self._buffers.spaces.fits(PoolSpaces.of(self._amago_env)):
             raise ConfigError(
                 f"the factory of environment {self.row} made one with other spaces than before: "
@@ -194,8 +203,8 @@ class _RowWriter:
 
     def write(self, timestep: Timestep) -> None:
         for key, place in self._obs:
-            place[:] = timestep.obs[key]
-        self._prev_action[:] = timestep.prev_action
+            place[...] = timestep.obs[key]  # not [:], which makes a view first
+        self._prev_action[...] = timestep.prev_action
         target, row = self._target, self._row
         target.reward[row] = timestep.reward[0]
         target.time_idx[row] = timestep.time_idx[0]

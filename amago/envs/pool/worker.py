@@ -20,6 +20,7 @@ from typing import Any
 
 from amago.core import config
 from amago.envs.pool.buffers import StepBuffers
+from amago.envs.pool.channel import Channel
 from amago.envs.pool.members import Recipe
 from amago.envs.pool.pickling import dumps
 from amago.envs.pool.row import Metrics
@@ -104,10 +105,11 @@ def serve(connection: Connection, order: Order | bytes) -> None:
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     rows = None
+    channel = Channel(connection)
     try:
-        rows = _set_up(connection, order)
+        rows = _set_up(channel, order)
         if rows is not None:
-            _obey(connection, rows)
+            _obey(channel, rows)
     except (EOFError, OSError):
         return  # the parent is gone
     finally:
@@ -115,29 +117,29 @@ def serve(connection: Connection, order: Order | bytes) -> None:
             rows.close()
 
 
-def _set_up(connection: Connection, order: Order | bytes) -> EnvRows | None:
+def _set_up(channel: Channel, order: Order | bytes) -> EnvRows | None:
     """Make the environments, tell the spaces of each, take their part of the shared memory."""
     members = []
     try:
         order = _carried_out(order)
         recipe = order.recipe
         for member in recipe.make():
-            _send(connection, ANSWER, (PoolSpaces.of(member.amago_env), member.amago_env.batched))
+            _send(channel, ANSWER, (PoolSpaces.of(member.amago_env), member.amago_env.batched))
             members.append(member)
         for member, state in zip(members, order.explorations):
             member.load_exploration_state(state)
     except Exception as error:
-        _send(connection, FAILED, Failure.of(error))
+        _send(channel, FAILED, Failure.of(error))
         return None
-    num_envs, spaces = connection.recv()
-    memory = os.fdopen(recv_handle(connection), "r+b")
+    num_envs, spaces = pickle.loads(channel.receive())
+    memory = os.fdopen(recv_handle(channel), "r+b")  # pyright: ignore[reportArgumentType]
     with memory:
         shared = mmap.mmap(memory.fileno(), 0)
     buffers = StepBuffers(num_envs, spaces, shared)
     rows = EnvRows(
         members, recipe.first, buffers, recipe.supervision, recipe.replayable, order.names
     )
-    connection.send_bytes(DONE)
+    channel.send(DONE)
     return rows
 
 
@@ -151,28 +153,28 @@ def _carried_out(order: Order | bytes) -> Order:
     return order
 
 
-def _obey(connection: Connection, rows: EnvRows) -> None:
+def _obey(channel: Channel, rows: EnvRows) -> None:
     names: list[str] = []
-    while (command := connection.recv_bytes()) != CLOSE:
+    while (command := channel.receive()) != CLOSE:
         metrics, reasons = [], []
         try:
             if command[:1] in _QUESTIONS:
-                _send(connection, ANSWER, _asked(rows, command))
+                _send(channel, ANSWER, _asked(rows, command))
                 continue
             if command[:1] == LOAD:
                 reasons = rows.load(pickle.loads(command[1:]))
             else:
                 metrics = _MOVES[command](rows)
         except Exception as error:
-            _send(connection, FAILED, Failure.of(error))
+            _send(channel, FAILED, Failure.of(error))
             continue
         if metrics or reasons or rows.faults or rows.notes or rows.names != names:
             changed = None if rows.names == names else rows.names
             names = rows.names
-            _send(connection, ANSWER, Report(changed, metrics, rows.faults, rows.notes, reasons))
+            _send(channel, ANSWER, Report(changed, metrics, rows.faults, rows.notes, reasons))
             rows.faults, rows.notes = [], []
         else:
-            connection.send_bytes(DONE)
+            channel.send(DONE)
 
 
 _MOVES: dict[bytes, Callable[[EnvRows], Metrics]] = {
@@ -191,8 +193,8 @@ def _asked(rows: EnvRows, command: bytes) -> Any:
     return rows.call(*pickle.loads(command[1:]))
 
 
-def _send(connection: Connection, answer: bytes, content: Any) -> None:
-    connection.send_bytes(answer + dumps(content))
+def _send(channel: Channel, answer: bytes, content: Any) -> None:
+    channel.send(answer + dumps(content))
 
 
 def _exit_with_parent() -> None:

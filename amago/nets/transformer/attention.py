@@ -96,15 +96,14 @@ def cached_attention(
     """Write one timestep to the cache, then let it attend to what it sees: `[B, 1, H, D]`."""
     write_to_cache(qkv, key_cache, val_cache, cache_seqlens)
     visible = visible_slots(cache_seqlens, key_cache.shape[1], window)
-    query = qkv[:, 0, 0].to(key_cache.dtype).unsqueeze(2)  # [B H 1 D]
-    # Autocast would copy the whole cache to change its type.
+    query = qkv[:, 0, 0].to(key_cache.dtype).unsqueeze(2) * qkv.shape[-1] ** -0.5  # [B H 1 D]
+    # Not torch's fused attention: with a mask it scales a copy of all keys. And no autocast, which
+    # would copy the whole cache to change its type.
     with torch.autocast(device_type=qkv.device.type, enabled=False):
-        out = F.scaled_dot_product_attention(
-            query,
-            key_cache.transpose(1, 2),
-            val_cache.transpose(1, 2),
-            attn_mask=visible[:, None, None, :],
-        )
+        scores = query @ key_cache.permute(0, 2, 3, 1)  # [B H 1 S]
+        scores = scores.float().masked_fill(~visible[:, None, None, :], float("-inf"))
+        weights = scores.softmax(dim=-1).to(val_cache.dtype)
+        out = weights @ val_cache.transpose(1, 2)
     return out.transpose(1, 2).to(qkv.dtype)
 
 

@@ -1,5 +1,7 @@
 """A linear layer whose spectral norm is a parameter."""
 
+from typing import Self
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -34,15 +36,34 @@ class SigmaReparam(nn.Module):
         u, v = _random_vectors(self.weight) if fast_init else _singular_vectors(self.weight)
         self.register_buffer("u", u)
         self.register_buffer("v", v)
+        self._kept: tuple[object, Tensor] | None = None
+
+    def train(self, mode: bool = True) -> Self:
+        """See `torch.nn.Module.train`."""
+        self._kept = None
+        return super().train(mode)
 
     def forward(self, x: Tensor) -> Tensor:
         """`x` `[..., d_in]` to `[..., d_out]`."""
-        # sigma needs float32: in bfloat16 it would be off by 0.4 %.
-        with torch.autocast(device_type=x.device.type, enabled=False):
-            scale = self.gamma / self._sigma()
-            weight = self.weight * scale if self.training else self.weight
         # A rollout has few rows: there, scaling these is cheaper than a copy of the weight.
-        return F.linear(x if self.training else x * scale, weight, self.bias)
+        if self.training:
+            return F.linear(x, self.weight * self._scale(), self.bias)
+        return F.linear(x * self._scale_at_rest(), self.weight, self.bias)
+
+    def _scale(self) -> Tensor:
+        # sigma needs float32: in bfloat16 it would be off by 0.4 %.
+        with torch.autocast(device_type=self.weight.device.type, enabled=False):
+            return self.gamma / self._sigma()
+
+    def _scale_at_rest(self) -> Tensor:
+        """`_scale` of weights that nobody changes: finding it anew takes as long as using them."""
+        if torch.is_grad_enabled():
+            return self._scale()
+        made_of = (self.weight, self.gamma, self.u, self.v)
+        mark = [(tensor.data_ptr(), tensor._version) for tensor in made_of]
+        if self._kept is None or self._kept[0] != mark:
+            self._kept = (mark, self._scale())
+        return self._kept[1]
 
     def _sigma(self) -> Tensor:
         u, v = self.u, self.v

@@ -136,6 +136,21 @@ def test_an_explored_action_is_random_in_all_factors_and_a_kept_one_in_none():
     assert np.mean(kept[:, 0] != kept[:, 1]) < 0.02
 
 
+@pytest.mark.parametrize("space", [Discrete(5), Discrete(300), MultiDiscrete([4, 7])], ids=str)
+def test_one_environment_draws_what_a_batch_of_one_row_would(space):
+    env = AMAGOEnv(Endless(space), "endless")
+    wrapper = EpsilonGreedy(env, eps_start=0.5, eps_end=0.5, randomize_eps=False)
+    wrapper.seed(3)
+    draws = np.random.default_rng(3)
+    choices = space.nvec if isinstance(space, MultiDiscrete) else [space.n]
+    given = np.zeros((1, len(choices)), env.action_dtype)
+    for _ in range(200):
+        expected = given
+        if draws.random(1)[0] < 0.5:
+            expected = np.floor(draws.random((1, len(choices))) * choices).astype(given.dtype)
+        np.testing.assert_array_equal(wrapper.action(given), expected, strict=True)
+
+
 def test_half_exploration_keeps_half_of_the_actions():
     wrapper = EpsilonGreedy(discrete(), eps_start=0.5, eps_end=0.5, randomize_eps=False)
     wrapper.seed(0)

@@ -91,3 +91,57 @@ def test_sigma_is_exact_under_autocast():
     # Rounding errors of single entries average out; an error of sigma would not.
     slope = (low * layer(x)).sum() / layer(x).square().sum()
     assert float(slope) == pytest.approx(1.0, abs=3e-4)
+
+
+def _step_of_an_optimiser(layer):
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
+    with torch.enable_grad():
+        layer.train()(torch.ones(1, 3)).sum().backward()
+    optimizer.step()
+    layer.eval()
+
+
+def _load(layer):
+    layer.load_state_dict(SigmaReparam(3, 4).state_dict())
+
+
+def _write_in_place(layer):
+    with torch.no_grad():
+        layer.weight.mul_(3.0)
+        layer.gamma.add_(1.0)
+
+
+def _write_data(layer):
+    layer.weight.data.mul_(3.0)
+    layer.eval()  # what no counter sees is noticed here
+
+
+def _become_double(layer):
+    layer.double()
+
+
+@pytest.mark.parametrize(
+    "change", (_step_of_an_optimiser, _load, _write_in_place, _write_data, _become_double)
+)
+def test_acting_follows_every_change_of_the_weights(change):
+    layer = SigmaReparam(3, 4).eval()
+    x = torch.randn(5, 3)
+    with torch.no_grad():
+        layer(x)
+        change(layer)
+        x = x.to(layer.weight.dtype)
+        sigma = torch.dot(layer.u, layer.weight.mv(layer.v))
+        expected = torch.nn.functional.linear(x * (layer.gamma / sigma), layer.weight, layer.bias)
+        assert_close(layer(x), expected, rtol=0, atol=0)
+
+
+def test_the_norm_is_found_once_while_acting(monkeypatch):
+    layer = SigmaReparam(3, 4).eval()
+    calls = []
+    original = layer._sigma
+    monkeypatch.setattr(layer, "_sigma", lambda: (calls.append(1), original())[1])
+    with torch.no_grad():
+        first, second = layer(torch.ones(1, 3)), layer(torch.ones(1, 3))
+    assert len(calls) == 1
+    assert torch.equal(first, second)
+    assert layer(torch.ones(1, 3)).requires_grad  # with a gradient wanted, it is part of it
