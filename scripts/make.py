@@ -26,7 +26,7 @@ TARGETS = {
     "check": "style, types, import rules and the fast tests; under two minutes",
     "test": "every test but learning runs; the torch-free half on every Python found",
     "test-light": "the torch-free half on every Python found",
-    "bench": "measure the speed of the parts",
+    "bench": "measure the speed of everything, beside what the machine can do",
     "clean": "remove environments, caches and builds; outputs of runs stay",
 }
 SETTINGS = """settings (environment variables):
@@ -123,10 +123,12 @@ def test_light() -> int:
 
 
 def bench() -> int:
-    """Every benchmark, one after the other."""
+    """The suite of `amago bench`, then the older scripts about single parts."""
     env = environment.full(interpreters.chosen(ROOT), "test")
-    scripts = sorted((ROOT / "benchmarks").glob("bench_*.py"))
-    return max((env.run(str(path), title=path.stem) for path in scripts), default=0)
+    statuses = [env.run("-m", "amago", "bench", title="the suite")]
+    for script in sorted((ROOT / "benchmarks").glob("bench_*.py")):
+        statuses.append(env.run(str(script), title=script.stem))
+    return max(statuses)
 
 
 def clean() -> int:

@@ -13,6 +13,7 @@ COMMANDS = {
     "dashboard": "show runs in the browser, also while they train",
     "export": "write the metrics of a run as CSV or Parquet",
     "sync": "send the record of a run to Weights & Biases",
+    "bench": "measure how fast this package is, beside what the machine can do",
     "version": "print the version",
 }
 """Name of each subcommand, and of its module in `amago.cli`: what it is for.

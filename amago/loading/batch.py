@@ -4,6 +4,7 @@ Axes: `B` sequences, `L` stored timesteps, `T = L - 1` transitions, `A` action.
 """
 
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -120,6 +121,14 @@ class Batch:
         return self
 
 
+class Collated(Sequence[RLData], ABC):
+    """Sequences that already lie in the arrays of one batch."""
+
+    @abstractmethod
+    def batch(self) -> Batch:
+        """That batch."""
+
+
 def pad(list_of_tensors: Sequence[torch.Tensor]) -> torch.Tensor:
     """Stack `[L_i, ...]` tensors as `[B, max L_i, ...]`, filled up with `MAGIC_PAD_VAL`.
 
@@ -133,6 +142,8 @@ def pad(list_of_tensors: Sequence[torch.Tensor]) -> torch.Tensor:
 
 def RLData_pad_collate(samples: list[RLData]) -> Batch:
     """Pad every field of `samples` to its longest: the data loader's `collate_fn`."""
+    if isinstance(samples, Collated):
+        return samples.batch()
     return Batch(
         obs={key: pad([sample.obs[key] for sample in samples]) for key in samples[0].obs},
         rl2s=pad([cast(torch.Tensor, sample.rl2s) for sample in samples]),

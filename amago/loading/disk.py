@@ -6,8 +6,9 @@ machines need no lock. Of the files, only names and sizes are kept in memory.
 
 import os
 import random
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, TypeVar
 
 from amago.core.atomic import sweep_temporaries
 from amago.core.config import configurable
@@ -18,8 +19,11 @@ from amago.loading.damage import Damaged
 from amago.loading.dataset import RLDataset
 from amago.loading.eviction import Eviction
 from amago.loading.folder import VANISHED, BufferFolder
+from amago.loading.rows import BatchRows, Blocks
 from amago.loading.slicing import random_window
-from amago.loading.windows import WindowReader, load_traj_from_disk, to_rl_data
+from amago.loading.windows import Pick, WindowReader, load_traj_from_disk, to_rl_data
+
+T = TypeVar("T")
 
 _MAX_DRAWS = 200
 
@@ -73,6 +77,7 @@ class DiskTrajDataset(RLDataset):
         self._sizes: dict[str, int] = {}
         self._keys: list[str] = []
         self._reader = WindowReader()
+        self._blocks = Blocks()
 
     # ------------------------------------------------------------------------------ the index
 
@@ -102,27 +107,37 @@ class DiskTrajDataset(RLDataset):
     def _refresh_files(self) -> None:
         """List both directories again. Costs one call a new file."""
         self._damaged.look()
-        found = {*self._list("fifo"), *self._list("protected")} - self._damaged.keys
+        found = {key for kind in ("fifo", "protected") for key in self._list(kind)}
+        found -= self._damaged.keys
         for key in self._sizes.keys() - found:
             del self._sizes[key]
+        shared = {size: size for size in self._sizes.values()}  # one object for equal sizes
         for key in found - self._sizes.keys():
             size = self._folder.size(key)
             if size is not None:
-                self._sizes[key] = size
+                self._sizes[key] = shared.setdefault(size, size)
         self._eviction.evicted &= self._sizes.keys()
-        self._keys = sorted(self._sizes.keys() - self._eviction.hidden)
+        self._keys = self._sampled()
 
-    def _list(self, kind: str) -> list[str]:
-        names = self._folder.names(kind)
-        pickles = [f"{kind}/{name}" for name in names if name.endswith(".traj")]
-        if pickles and not self.trust_pickle:
+    def _list(self, kind: str) -> Iterator[str]:
+        """Keys of the files in a directory that may be read."""
+        num_ignored = 0
+        for name in self._folder.names(kind):
+            if name.endswith(".npz") or (self.trust_pickle and name.endswith(".traj")):
+                yield f"{kind}/{name}"
+            elif name.endswith(".traj"):
+                num_ignored += 1
+        if num_ignored:
             amago_warning(
-                f"ignoring {len(pickles)} .traj file(s) in {self._folder.path(kind)}: they are "
+                f"ignoring {num_ignored} .traj file(s) in {self._folder.path(kind)}: they are "
                 "pickles, which may run any code. Pass trust_pickle=True if you know who wrote "
                 "them."
             )
-            pickles = []
-        return [f"{kind}/{name}" for name in names if name.endswith(".npz")] + pickles
+
+    def _sampled(self) -> list[str]:
+        """The keys of the index, in order."""
+        hidden = self._eviction.hidden
+        return sorted(key for key in self._sizes if key not in hidden)
 
     # ------------------------------------------------------------------------------- sampling
 
@@ -130,20 +145,48 @@ class DiskTrajDataset(RLDataset):
         """Item `i`: a random file, of which only a random window is read where that is possible."""
         if not self._reads_windows:
             return super().__getitem__(i)
-        self.check_configured()
-        rng = self.item_rng(i)
 
-        def pick(num_transitions: int) -> tuple[int, int]:
-            return random_window(num_transitions, self.max_seq_len, self.padded_sampling, rng)
-
-        def read(path: str) -> RLData:
+        def read(path: str, pick: Pick) -> RLData:
             if path.endswith(".npz"):
                 return self._reader.read(path, pick)
             data = self._load(path)
             data.cut(*pick(len(data)))
             return data
 
-        return self._first_readable(lambda n: int(rng.integers(n)), read)
+        return self._window_of_item(i, read)
+
+    def __getitems__(self, indices: list[int]) -> Sequence[RLData]:
+        """The items `indices`, in the memory of one batch if possible (torch's loader asks)."""
+        if not self.fills_rows:
+            return [self[i] for i in indices]
+        rows = BatchRows(len(indices), self._blocks)
+        for k, i in enumerate(indices):
+            self.fill_row(rows, k, i)
+        return rows
+
+    @property
+    def fills_rows(self) -> bool:
+        """Whether items are the same when they are read straight into a batch."""
+        own = type(self).__getitem__ is DiskTrajDataset.__getitem__
+        return own and not self.trust_pickle and self._reads_windows
+
+    def fill_row(self, rows: BatchRows, k: int, i: int) -> None:
+        """Read item `i` into row `k`.
+
+        Raises:
+            SchemaMismatchError: the rows before it have other arrays.
+        """
+        make = partial(rows.row, k)
+        self._window_of_item(i, lambda path, pick: self._reader.read_into(path, pick, make))
+
+    def _window_of_item(self, i: int, read: Callable[[str, Pick], T]) -> T:
+        self.check_configured()
+        rng = self.item_rng(i)
+
+        def pick(num_transitions: int) -> tuple[int, int]:
+            return random_window(num_transitions, self.max_seq_len, self.padded_sampling, rng)
+
+        return self._first_readable(lambda n: int(rng.integers(n)), lambda path: read(path, pick))
 
     @property
     def _reads_windows(self) -> bool:
@@ -164,9 +207,7 @@ class DiskTrajDataset(RLDataset):
         """Tensors of a loaded, relabelled trajectory."""
         return to_rl_data(traj.freeze() if isinstance(traj, Trajectory) else traj)
 
-    def _first_readable(
-        self, randrange: Callable[[int], int], read: Callable[[str], RLData]
-    ) -> RLData:
+    def _first_readable(self, randrange: Callable[[int], int], read: Callable[[str], T]) -> T:
         """What `read` makes of a random file. One that is gone or damaged gives way to the next."""
         for _ in range(_MAX_DRAWS):
             if not self._keys:
@@ -244,7 +285,7 @@ class DiskTrajDataset(RLDataset):
         surplus = max(0, len(fifo) - int(min(new_size, len(fifo))))
         if surplus:
             self._eviction.evict_oldest(fifo, surplus)
-            self._keys = sorted(self._sizes.keys() - self._eviction.hidden)
+            self._keys = self._sampled()
         return surplus
 
     def make_room(self) -> int:
@@ -268,7 +309,7 @@ class DiskTrajDataset(RLDataset):
     def state_dict(self) -> dict[str, Any]:
         """The epoch and the files: sampled from, in order; evicted; written and not listed yet."""
         index = {*self._keys, *self._eviction.hidden, *self._damaged.keys}
-        waiting = sorted(set(self._list("fifo")) - index)
+        waiting = sorted(key for key in self._list("fifo") if key not in index)
         return {"epoch": self.epoch, **self._eviction.state(list(self._keys), waiting)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

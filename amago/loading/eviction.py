@@ -10,7 +10,7 @@ sampled, move to `set_aside/` when the run goes on, and are deleted by its next 
 
 import heapq
 import os
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Sequence
 from typing import Any
 
 from amago.core.errors import amago_warning
@@ -35,8 +35,9 @@ class Eviction:
         self.superseded: set[str] = set()
         self._evicted_in_state: frozenset[str] = frozenset()
         self._evicted_in_checkpoint: frozenset[str] = frozenset()
-        self._needed_by_state: frozenset[str] = frozenset()
-        self._needed_by_checkpoint: frozenset[str] = frozenset()
+        # Sequences: as sets they would be the largest part of what is kept for a file.
+        self._needed_by_state: Sequence[str] = ()
+        self._needed_by_checkpoint: Sequence[str] = ()
 
     @property
     def hidden(self) -> set[str]:
@@ -72,7 +73,7 @@ class Eviction:
         if not deleted and fifo:
             count = max(1, int(_SHARE_TO_FREE * len(fifo)))
             deleted = self._folder.delete(self._oldest(fifo, count))
-        missed = len(deleted & self._needed_by_checkpoint)
+        missed = len(deleted.intersection(self._needed_by_checkpoint))
         if missed:
             amago_warning(
                 f"the disk is full: deleted {len(deleted)} trajectory files from "
@@ -91,7 +92,7 @@ class Eviction:
             waiting: written, and not yet in the index.
         """
         self._evicted_in_state = frozenset(self.evicted)
-        self._needed_by_state = frozenset((*keys, *waiting))
+        self._needed_by_state = (*keys, *waiting)
         return {"keys": keys, "evicted": sorted(self.evicted), "waiting": waiting}
 
     def restore(self, state: dict[str, Any], present: Iterable[str]) -> None:
@@ -101,11 +102,11 @@ class Eviction:
         a run that is alive.
         """
         present = set(present)
-        self._needed_by_checkpoint = frozenset((*state["keys"], *state["waiting"]))
+        self._needed_by_checkpoint = (*state["keys"], *state["waiting"])
         self._evicted_in_checkpoint = frozenset(state["evicted"])
         self.evicted = present & self._evicted_in_checkpoint
         fifo = {key for key in present if key.startswith("fifo/")}
-        self.superseded = fifo - self._needed_by_checkpoint - self._evicted_in_checkpoint
+        self.superseded = fifo.difference(self._needed_by_checkpoint, self._evicted_in_checkpoint)
 
     def go_on(self, own_writers: Container[str] | None) -> set[str]:
         """The run goes on from the checkpoint: set aside what its writers wrote after that, and

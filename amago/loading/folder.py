@@ -12,7 +12,7 @@ import contextlib
 import errno
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from amago.core.errors import ConfigError
 
@@ -74,14 +74,18 @@ class BufferFolder:
                 error,
             ) from error
 
-    def names(self, kind: str) -> list[str]:
+    def names(self, kind: str) -> Iterator[str]:
         """Names in a directory, without hidden ones (unfinished files are); none if it is absent.
 
         The directory itself is only made when something goes there.
         """
         if kind not in _SAMPLED and not os.path.isdir(self.path(kind)):
-            return []
-        return [name for name in os.listdir(self.path(kind)) if not name.startswith(".")]
+            return
+        found = os.listdir(self.path(kind))
+        while found:
+            name = found.pop()  # no list of all while the caller makes one: there may be millions
+            if not name.startswith("."):
+                yield name
 
     def size(self, key: str) -> int | None:
         """Bytes of a file; None if it is gone."""

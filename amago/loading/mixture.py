@@ -1,7 +1,9 @@
 """Several datasets sampled as one, by weights that may shift over the epochs."""
 
+import contextlib
 from collections import Counter
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
 
 import numpy as np
 
@@ -9,6 +11,8 @@ from amago.core.errors import ConfigError
 from amago.core.rng import derive_seed
 from amago.loading.batch import RLData
 from amago.loading.dataset import RLDataset
+from amago.loading.disk import DiskTrajDataset
+from amago.loading.rows import BatchRows, Blocks, SchemaMismatchError
 
 
 class MixtureOfDatasets(RLDataset):
@@ -54,6 +58,7 @@ class MixtureOfDatasets(RLDataset):
         self._started: list[int | None] = [None] * len(datasets)
         self._ready_at_start = [False] * len(datasets)
         self._draws: Counter[int] = Counter()
+        self._blocks = Blocks()
 
     def configure(
         self,
@@ -94,19 +99,42 @@ class MixtureOfDatasets(RLDataset):
 
     def __getitem__(self, i: int) -> RLData:
         """Item `i` of a random member."""
+        return self._draw_member(i, self._edges())[i]
+
+    def __getitems__(self, indices: list[int]) -> Sequence[RLData]:
+        """The items `indices`, in the memory of one batch if possible (torch's loader asks)."""
+        if type(self).__getitem__ is not MixtureOfDatasets.__getitem__:
+            return [self[i] for i in indices]
+        edges = self._edges()
+        members = [self._draw_member(i, edges) for i in indices]
+        if all(isinstance(member, DiskTrajDataset) and member.fills_rows for member in members):
+            rows = BatchRows(len(indices), self._blocks)
+            with contextlib.suppress(SchemaMismatchError):
+                for k, (i, member) in enumerate(zip(indices, members, strict=True)):
+                    cast(DiskTrajDataset, member).fill_row(rows, k, i)
+                return rows
+        return [member[i] for i, member in zip(indices, members, strict=True)]
+
+    def _draw_member(self, i: int, edges: np.ndarray) -> RLDataset:
+        """The member that item `i` is of."""
         self.check_configured()
-        member = self._draw(self.item_rng(i).random())
+        member = self._draw(self.item_rng(i).random(), edges)
         self._draws[member] += 1
-        return self.datasets[member][i]
+        return self.datasets[member]
 
     def sample_random_trajectory(self) -> RLData:
         """A whole trajectory of a random member. Draws from numpy's global generator."""
-        return self.datasets[self._draw(np.random.random())].sample_random_trajectory()
+        member = self._draw(np.random.random(), self._edges())
+        return self.datasets[member].sample_random_trajectory()
 
-    def _draw(self, uniform: float) -> int:
+    def _edges(self) -> np.ndarray:
+        """Where the part of each member ends, of `[0, 1)`."""
+        return np.cumsum(self.normalized_weights())
+
+    @staticmethod
+    def _draw(uniform: float, edges: np.ndarray) -> int:
         """The member that a number from [0, 1) falls to."""
-        edges = np.cumsum(self.normalized_weights())
-        return int(np.searchsorted(edges, uniform * edges[-1], side="right"))
+        return int(edges.searchsorted(uniform * edges[-1], side="right"))
 
     # -------------------------------------------------------------------------------- weights
 

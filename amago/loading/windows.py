@@ -6,8 +6,7 @@ Axes: `L` stored timesteps, `T = L - 1` transitions, `A` action.
 import math
 import os
 import pickle
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +15,16 @@ import torch
 
 from amago.core import npz
 from amago.core.errors import ConfigError, TrajectoryError
+from amago.core.npz_forms import Form, form_of
 from amago.hindsight import OBS_KEY_PREFIX, FrozenTraj, Trajectory
 from amago.loading.batch import RLData
+from amago.loading.recent import Recent
 
 _DTYPES = {"rl2s": "<f4", "time_idxs": "<i8", "rews": "<f4", "dones": "|b1", "actions": "<f4"}
 _BLOCK = 1 << 20
+_MAX_FORMS = 2048
+_GAP = 4096
+_NOWHERE = memoryview(bytearray(_GAP))  # takes what lies between the rows that are wanted
 _PER_TRANSITION = frozenset(("rews", "dones", "actions"))
 
 
@@ -37,6 +41,12 @@ class Field:
 
 Schema = tuple[Field, ...]
 """What all the files of a dataset have in common."""
+
+Pick = Callable[[int], tuple[int, int]]
+"""`T` -> the window `[start, stop)`, in transitions."""
+
+Make = Callable[[Schema, int], list[np.ndarray]]
+"""Schema and transitions of a window -> an array for each field, to be filled."""
 
 
 def schema_of(arrays: Mapping[str, Any]) -> tuple[Schema, int]:
@@ -114,9 +124,8 @@ def _check_stored_values(descriptor: int, key: str, member: npz.Member) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """Where one file's arrays lie. Small, because many are kept."""
+    """Where the arrays of a file lie; one object for all files that agree in it."""
 
-    identity: tuple[int, ...]
     schema: Schema
     num_transitions: int
     offsets: tuple[int, ...]
@@ -130,16 +139,19 @@ class WindowReader:
     open, and none is mapped.
 
     Args:
-        max_layouts: how many layouts (about 0.5 kB each) are remembered; the least recently used
-            goes first.
+        max_layouts: how many examined files are remembered, in about 100 bytes each. Those that
+            were read last are.
     """
 
-    def __init__(self, max_layouts: int = 16_384) -> None:
+    def __init__(self, max_layouts: int = 1 << 17) -> None:
         self._max_layouts = max_layouts
-        self._layouts: OrderedDict[str, _Layout] = OrderedDict()
+        self._known: Recent[int, _Layout] = Recent(max_layouts)
+        self._layouts: Recent[tuple[int, ...], _Layout] = Recent(_MAX_FORMS)
+        self._forms: Recent[int, tuple[Form | None, _Layout]] = Recent(_MAX_FORMS)
+        self._scratch = np.empty(_BLOCK, np.uint8)
         self._schema: Schema | None = None
 
-    def read(self, path: str, pick: Callable[[int], tuple[int, int]]) -> RLData:
+    def read(self, path: str, pick: Pick) -> RLData:
         """One window of the trajectory at `path`.
 
         Args:
@@ -150,25 +162,65 @@ class WindowReader:
                 files read before it.
             OSError: it cannot be opened.
         """
+        schema, arrays = self.read_into(path, pick, _new_arrays)
+        return RLData(**by_name(schema, arrays))
+
+    def read_into(self, path: str, pick: Pick, make: Make) -> tuple[Schema, list[np.ndarray]]:
+        """The same, into the arrays that `make` hands out for it."""
         descriptor = npz.open_file(path)
         try:
-            layout = self._layout(path, descriptor)
+            identity = npz.identity_of(descriptor)
+            layout = self._layout(descriptor, identity)
             if layout is not None:
                 start, stop = pick(layout.num_transitions)
-                return _read_window(descriptor, layout, start, stop)
+                arrays = make(layout.schema, stop - start)
+                _read_rows(descriptor, layout.offsets, start, arrays)
+                if npz.identity_of(descriptor) != identity:
+                    raise TrajectoryError("was written to while it was read")
+                return layout.schema, arrays
         finally:
             os.close(descriptor)
-        arrays = npz.load_npz(path)
-        schema, num_transitions = schema_of(arrays)
-        for field in schema:
-            check_values(field.key, arrays[field.key])
-        return _cut_window(arrays, self._agreed(schema), *pick(num_transitions))
+        return self._read_whole(path, pick, make)
 
-    def _layout(self, path: str, descriptor: int) -> _Layout | None:
-        layout = self._layouts.get(path)
-        if layout is not None and layout.identity == npz.identity_of(descriptor):
-            self._layouts.move_to_end(path)
-            return layout
+    def _read_whole(self, path: str, pick: Pick, make: Make) -> tuple[Schema, list[np.ndarray]]:
+        """For files that cannot be read in pieces."""
+        stored = npz.load_npz(path)
+        schema, num_transitions = schema_of(stored)
+        for field in schema:
+            check_values(field.key, stored[field.key])
+        schema = self._agreed(schema)
+        start, stop = pick(num_transitions)
+        arrays = make(schema, stop - start)
+        for field, out in zip(schema, arrays, strict=True):
+            np.copyto(out, stored[field.key][start : start + len(out)], casting="no")
+        return schema, arrays
+
+    def _layout(self, descriptor: int, identity: tuple[int, ...]) -> _Layout | None:
+        """Where the arrays of an open file lie; examines it if need be."""
+        mark = hash(identity)  # 64 bits, in a seventh of the memory
+        layout = self._known.get(mark)
+        if layout is None:
+            layout = self._by_form(descriptor, identity[1]) or self._parse(descriptor)
+            if layout is not None:
+                self._known.put(mark, layout)
+        return layout
+
+    def _by_form(self, descriptor: int, size: int) -> _Layout | None:
+        """The layout of a small file that differs from an examined one in its data only."""
+        form, layout = self._forms.get(size) or (None, None)
+        if form is None or layout is None:
+            return None
+        content = self._scratch.data[:size]
+        if os.preadv(descriptor, [content], 0) != size or not form.fits(content):
+            return None  # the parser will say what is wrong with it, if anything
+        for field, offset in zip(layout.schema, layout.offsets, strict=True):
+            if field.dtype.kind in "fb":
+                rows = layout.num_transitions + (not field.is_per_transition)
+                count = rows * math.prod(field.row_shape)
+                check_values(field.key, np.frombuffer(content, field.dtype, count, offset))
+        return layout
+
+    def _parse(self, descriptor: int) -> _Layout | None:
         table = npz.read_table(descriptor)
         if table.members is None:
             return None
@@ -177,10 +229,15 @@ class WindowReader:
         for field in schema:
             _check_stored_values(descriptor, field.key, table.members[field.key])
         offsets = tuple(table.members[field.key].offset for field in schema)
-        layout = _Layout(table.identity, schema, num_transitions, offsets)
-        self._layouts[path] = layout
-        if len(self._layouts) > self._max_layouts:
-            self._layouts.popitem(last=False)
+        layout = self._layouts.get((num_transitions, *offsets))
+        if layout is None:
+            layout = _Layout(schema, num_transitions, offsets)
+            self._layouts.put((num_transitions, *offsets), layout)
+        size = table.identity[1]
+        if size <= _BLOCK:
+            # Only once a second file has this size: most may have a size of their own.
+            form = form_of(descriptor, table) if self._forms.get(size) else None
+            self._forms.put(size, (form, layout))
         return layout
 
     def _agreed(self, schema: Schema) -> Schema:
@@ -194,9 +251,9 @@ class WindowReader:
             )
         return self._schema
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Without the layouts: another process examines the files itself."""
-        return {"_max_layouts": self._max_layouts, "_layouts": OrderedDict(), "_schema": None}
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Without what it knows: another process examines the files itself."""
+        return WindowReader, (self._max_layouts,)
 
 
 def _differences(schema: Schema, first: Schema) -> str:
@@ -207,28 +264,47 @@ def _differences(schema: Schema, first: Schema) -> str:
     return f"{', '.join(sorted(here - there))} instead of {', '.join(sorted(there - here))}"
 
 
-def _read_window(descriptor: int, layout: _Layout, start: int, stop: int) -> RLData:
-    obs: dict[str, torch.Tensor] = {}
-    values: dict[str, torch.Tensor] = {}
-    for field, offset in zip(layout.schema, layout.offsets, strict=True):
-        rows = stop - start if field.is_per_transition else stop - start + 1
-        out = np.empty((rows, *field.row_shape), field.dtype)
-        npz.read_rows(descriptor, offset, start, out)
-        if field.obs_key is None:
-            values[field.key] = torch.from_numpy(out)
-        else:
-            obs[field.obs_key] = torch.from_numpy(out)
-    if npz.identity_of(descriptor) != layout.identity:
-        raise TrajectoryError("was written to while it was read")
-    return RLData(obs=obs, **values)
+def _read_rows(
+    descriptor: int, offsets: tuple[int, ...], start: int, arrays: list[np.ndarray]
+) -> None:
+    """Fill `arrays` with rows from `start` on, of the members at `offsets`."""
+    if not _read_at_once(descriptor, offsets, start, arrays):
+        for offset, out in zip(offsets, arrays, strict=True):
+            npz.read_rows(descriptor, offset, start, out)
 
 
-def _cut_window(arrays: dict[str, np.ndarray], schema: Schema, start: int, stop: int) -> RLData:
-    cut = {
-        field.key: arrays[field.key][start : stop if field.is_per_transition else stop + 1].copy()
+def _read_at_once(
+    descriptor: int, offsets: tuple[int, ...], start: int, arrays: list[np.ndarray]
+) -> bool:
+    """The same with one call of the system, if not much lies between the rows; else False."""
+    pieces: list[Any] = []
+    first = end = offsets[0] + start * arrays[0].strides[0]
+    for offset, out in zip(offsets, arrays, strict=True):
+        begin = offset + start * out.strides[0]
+        if not 0 <= begin - end <= _GAP:
+            return False
+        pieces += (_NOWHERE[: begin - end], out.data)
+        end = begin + out.nbytes
+    return os.preadv(descriptor, pieces, first) == end - first
+
+
+def _new_arrays(schema: Schema, num_transitions: int) -> list[np.ndarray]:
+    return [
+        np.empty((num_transitions + (not field.is_per_transition), *field.row_shape), field.dtype)
         for field in schema
-    }
-    return to_rl_data(FrozenTraj.from_dict(cut))
+    ]
+
+
+def by_name(schema: Schema, arrays: Iterable[np.ndarray]) -> dict[str, Any]:
+    """Arrays of a schema as the keywords of `RLData` or `Batch`; the tensors share their memory."""
+    obs: dict[str, torch.Tensor] = {}
+    values: dict[str, Any] = {"obs": obs}
+    for field, array in zip(schema, arrays, strict=True):
+        if field.obs_key is None:
+            values[field.key] = torch.from_numpy(array)
+        else:
+            obs[field.obs_key] = torch.from_numpy(array)
+    return values
 
 
 def to_rl_data(traj: FrozenTraj) -> RLData:

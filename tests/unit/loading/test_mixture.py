@@ -4,7 +4,15 @@ import pytest
 import torch
 
 from amago.core.errors import ConfigError
-from amago.loading import MixtureOfDatasets, RLData, RLDataset
+from amago.core.npz import write_npz
+from amago.loading import (
+    DiskTrajDataset,
+    MixtureOfDatasets,
+    RLData,
+    RLData_pad_collate,
+    RLDataset,
+)
+from amago.loading.rows import BatchRows
 
 
 class Constant(RLDataset):
@@ -192,3 +200,66 @@ def test_a_restored_mixture_goes_on_with_the_same_weights(experiment):
     assert restored.sampling_weights == mixed.sampling_weights
     assert values(restored, 50) == values(mixed, 50)
     assert at_epoch(restored, experiment, 3) == at_epoch(mixed, experiment, 3)
+
+
+class Stored(DiskTrajDataset):
+    save_new_trajs_to = None
+
+
+def stored(folder, name, trajectories):
+    dset = Stored(str(folder), name, dset_max_size=100)
+    for i, traj in enumerate(trajectories):
+        write_npz(f"{dset.fifo_path}/toy_{i}_{i}.npz", traj.to_dict())
+    return dset
+
+
+def as_bytes(batch):
+    return [
+        (value.shape, value.dtype, value.numpy().tobytes())
+        for value in (*batch.obs.values(), batch.rl2s, batch.rews, batch.dones, batch.time_idxs)
+    ]
+
+
+def assert_a_batch_is_its_items(mixed, indices):
+    plain = RLData_pad_collate([mixed[i] for i in indices])
+    draws, mixed._draws = mixed._draws, Counter()
+    assert as_bytes(RLData_pad_collate(mixed.__getitems__(indices))) == as_bytes(plain)
+    assert mixed._draws == draws
+
+
+def test_a_batch_of_files_of_several_members_is_its_items(tmp_path, make_traj):
+    members = [
+        stored(tmp_path, "a", [make_traj(n, n) for n in (3, 9, 20)]),
+        stored(tmp_path, "b", [make_traj(n, 50 + n) for n in (2, 7)]),
+    ]
+    mixed = mixture(*members)
+    assert isinstance(mixed.__getitems__([0, 1]), BatchRows)
+    assert_a_batch_is_its_items(mixture(*members), [*range(40)])
+
+
+def test_a_batch_of_members_with_other_arrays_is_its_items(tmp_path, make_traj):
+    more = make_traj(9, 2)
+    more.obs["more"] = more.rl2s
+    members = stored(tmp_path, "a", [make_traj(9, 1)]), stored(tmp_path, "b", [more])
+    mixed = mixture(*members, weights=(0.5, 0.5))
+    drawn = [mixed._draw_member(i, mixed._edges()) for i in range(40)]
+    # Stacking takes the observations of the first sequence, which all others have to have.
+    order = sorted(range(40), key=lambda i: drawn[i] is members[1])
+    assert {*drawn} == {*members}
+    assert_a_batch_is_its_items(mixture(*members, weights=(0.5, 0.5)), order)
+
+
+def test_a_batch_of_members_that_are_no_files_is_its_items():
+    members = Constant(0), Constant(1)
+    assert_a_batch_is_its_items(mixture(*members), [*range(40)])
+
+
+def test_items_that_a_subclass_makes_itself_are_used():
+    class First(MixtureOfDatasets):
+        def __getitem__(self, i):
+            return super().__getitem__(0)
+
+    mixed = First([Constant(0), Constant(1)], [0.5, 0.5])
+    mixed.configure(400, 5, "none", has_edit_rights=True, seed=1)
+    first = int(mixed[0].obs["o"][0])
+    assert {int(data.obs["o"][0]) for data in mixed.__getitems__([*range(50)])} == {first}

@@ -1,5 +1,6 @@
 import os
 import pickle
+import zlib
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from amago.core import npz
 from amago.core.errors import ConfigError, TrajectoryError
 from amago.core.npz import write_npz
 from amago.hindsight import FrozenTraj, Timestep, Trajectory
@@ -173,12 +175,82 @@ def test_what_is_implausible_but_harmless_is_read(tmp_path, make_traj):
     assert np.array_equal(data.time_idxs, traj.time_idxs)
 
 
-def test_layouts_are_forgotten_beyond_the_limit(tmp_path, make_traj):
+def test_files_are_forgotten_beyond_the_limit_and_examined_again(tmp_path, make_traj, monkeypatch):
+    examined = []
+    crc32 = zlib.crc32
+    monkeypatch.setattr("zlib.crc32", lambda data, crc=0: examined.append(1) or crc32(data, crc))
     reader = WindowReader(max_layouts=2)
+
+    def is_examined(i):
+        examined.clear()
+        reader.read(str(tmp_path / f"{i}.npz"), lambda n: (0, n))
+        return bool(examined)
+
     for i in range(5):
         write_npz(str(tmp_path / f"{i}.npz"), make_traj(3, i).to_dict())
-        reader.read(str(tmp_path / f"{i}.npz"), lambda n: (0, n))
-    assert [os.path.basename(path) for path in reader._layouts] == ["3.npz", "4.npz"]
+    assert [is_examined(i) for i in range(5)] == [True] * 5
+    assert [is_examined(i) for i in (3, 4)] == [False] * 2
+    assert [is_examined(i) for i in (0, 4, 1)] == [True, False, True]
+    assert len(reader._known) == 2
+
+
+def read_alike(tmp_path, make_traj, monkeypatch, flats):
+    """Write `flats`, which have one form, and read them with one reader; how many were parsed."""
+    parsed = []
+    read_table = npz.read_table
+    monkeypatch.setattr(npz, "read_table", lambda fd: parsed.append(1) or read_table(fd))
+    reader = WindowReader()
+    for i, flat in enumerate(flats):
+        write_npz(str(tmp_path / f"{i}.npz"), flat)
+        data = reader.read(str(tmp_path / f"{i}.npz"), lambda n: (2, 5))
+        np.testing.assert_array_equal(data.rews, flat["rews"][2:5])
+        np.testing.assert_array_equal(data.obs["x"], flat["_OBS_KEY_x"][2:6])
+    return len(parsed)
+
+
+def test_only_the_first_two_of_many_like_files_are_parsed(tmp_path, make_traj, monkeypatch):
+    flats = [make_traj(9, tag).to_dict() for tag in range(6)]
+    assert read_alike(tmp_path, make_traj, monkeypatch, flats) == 2
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("rews", np.nan), ("rl2s", np.inf), ("actions", -np.inf), ("_OBS_KEY_x", np.nan)],
+)
+@pytest.mark.parametrize("row", [0, 8])
+def test_a_number_that_is_not_finite_is_found_without_parsing(
+    tmp_path, make_traj, monkeypatch, key, value, row
+):
+    flats = [make_traj(9, tag).to_dict() for tag in range(6)]
+    flats[5][key][row, -1] = value
+    with pytest.raises(TrajectoryError, match=rf"'{key}' holds .* not finite \({value}\)"):
+        read_alike(tmp_path, make_traj, monkeypatch, flats)
+
+
+def test_a_file_like_others_that_is_damaged_is_refused(tmp_path, make_traj):
+    paths = [tmp_path / f"{i}.npz" for i in range(4)]
+    for i, path in enumerate(paths):
+        write_npz(str(path), make_traj(50, i).to_dict())
+    content = bytearray(paths[3].read_bytes())
+    content[len(content) // 2] ^= 1
+    paths[3].write_bytes(content)
+    reader = WindowReader()
+    for path in paths[:3]:
+        reader.read(str(path), lambda n: (0, n))
+    with pytest.raises(TrajectoryError, match="checksum"):
+        reader.read(str(paths[3]), lambda n: (0, 1))
+
+
+@pytest.mark.parametrize("gap", [0, 1 << 20])
+def test_rows_are_read_with_one_call_or_with_one_a_field(tmp_path, make_traj, monkeypatch, gap):
+    monkeypatch.setattr("amago.loading.windows._GAP", gap)
+    monkeypatch.setattr("amago.loading.windows._NOWHERE", memoryview(bytearray(gap)))
+    flat = make_traj(40, 2).to_dict()
+    members = {key: flat[key] for key in sorted(flat, reverse=True)}  # not in the order of fields
+    for name, stored in (("a", flat), ("b", members)):
+        write_npz(str(tmp_path / name), stored)
+        data = WindowReader().read(str(tmp_path / name), lambda n: (7, 30))
+        assert_is_window(data, make_traj(40, 2), 7, 30)
 
 
 def test_files_must_hold_the_same_arrays(tmp_path, make_traj):
