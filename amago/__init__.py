@@ -4,15 +4,9 @@ Names are imported on first use, so `import amago` itself costs almost nothing.
 """
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import amago.core.config  # noqa: F401  (from now on gin finds the built-in names by itself)
-
-try:
-    __version__ = version("amago")
-except PackageNotFoundError:
-    __version__ = "unknown"
 
 _HOME = {
     "Experiment": "amago.experiment",
@@ -52,6 +46,8 @@ __all__ = ["__version__", *_HOME, "cli_utils", "envs", "nets"]  # pyright: ignor
 def __getattr__(name: str) -> Any:
     if name in _HOME:
         return getattr(import_module(_HOME[name]), name)
+    if name == "__version__":
+        return _version()
     if name in _SUBMODULES:
         return import_module(f"amago.{name}")
     raise AttributeError(f"module 'amago' has no attribute '{name}'")
@@ -59,3 +55,12 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted([*__all__, *_SUBMODULES])
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version  # half of what all else costs
+
+    try:
+        return version("amago")
+    except PackageNotFoundError:
+        return "unknown"

@@ -8,7 +8,7 @@ batches it would have seen.
 import contextlib
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -98,11 +98,24 @@ class RLDataset(Dataset, ABC):
         Python's, numpy's and torch's global generators are seeded for the item, and put back.
         """
         self.check_configured()
-        with seeded_globals(derive_seed(self.seed, "item", self.epoch, i)):
-            data = self.sample_random_trajectory()
-            if self.max_seq_len is None:
-                return data
-            return data.random_slice(self.max_seq_len, padded_sampling=self.padded_sampling)
+        with kept_globals():
+            return self._draw_item(i)
+
+    def __getitems__(self, indices: Sequence[int]) -> Sequence[RLData]:
+        """The items `indices`: what torch's loader asks for, if it can."""
+        if type(self).__getitem__ is not RLDataset.__getitem__:
+            return [self[i] for i in indices]
+        self.check_configured()
+        with kept_globals():
+            return [self._draw_item(i) for i in indices]
+
+    def _draw_item(self, i: int) -> RLData:
+        """Item `i`, from the global generators, which stay where that leaves them."""
+        seed_globals(derive_seed(self.seed, "item", self.epoch, i))
+        data = self.sample_random_trajectory()
+        if self.max_seq_len is None:
+            return data
+        return data.random_slice(self.max_seq_len, padded_sampling=self.padded_sampling)
 
     @property
     @abstractmethod
@@ -169,16 +182,20 @@ class DoNothingDataset(RLDataset):
 
 
 @contextlib.contextmanager
-def seeded_globals(seed: int) -> Iterator[None]:
-    """Seed the global CPU generators inside the block; afterwards they are as they were."""
+def kept_globals() -> Iterator[None]:
+    """After the block, the global CPU generators are as they were before it."""
     torch_cpu = torch.default_generator
     before = random.getstate(), np.random.get_state(), torch_cpu.get_state()
-    random.seed(seed)
-    np.random.seed(seed)
-    torch_cpu.manual_seed(seed)
     try:
         yield
     finally:
         random.setstate(before[0])
         np.random.set_state(before[1])
         torch_cpu.set_state(before[2])
+
+
+def seed_globals(seed: int) -> None:
+    """Seed Python's, numpy's and torch's global CPU generators."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.default_generator.manual_seed(seed)

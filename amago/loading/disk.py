@@ -16,7 +16,7 @@ from amago.core.errors import TrajectoryError, amago_warning
 from amago.hindsight import FrozenTraj, NoOpRelabeler, Relabeler, Trajectory
 from amago.loading.batch import RLData
 from amago.loading.damage import Damaged
-from amago.loading.dataset import RLDataset
+from amago.loading.dataset import RLDataset, kept_globals
 from amago.loading.eviction import Eviction
 from amago.loading.folder import VANISHED, BufferFolder
 from amago.loading.rows import BatchRows, Blocks
@@ -77,6 +77,7 @@ class DiskTrajDataset(RLDataset):
         self._sizes: dict[str, int] = {}
         self._keys: list[str] = []
         self._reader = WindowReader()
+        self._whole_reader = WindowReader(must_agree=False)  # a relabeler may make them agree
         self._blocks = Blocks()
 
     # ------------------------------------------------------------------------------ the index
@@ -155,20 +156,30 @@ class DiskTrajDataset(RLDataset):
 
         return self._window_of_item(i, read)
 
-    def __getitems__(self, indices: list[int]) -> Sequence[RLData]:
-        """The items `indices`, in the memory of one batch if possible (torch's loader asks)."""
+    def __getitems__(self, indices: Sequence[int]) -> Sequence[RLData]:
+        """The items `indices`, in the memory of one batch if possible."""
         if not self.fills_rows:
-            return [self[i] for i in indices]
+            return self._one_by_one(indices)
         rows = BatchRows(len(indices), self._blocks)
         for k, i in enumerate(indices):
             self.fill_row(rows, k, i)
         return rows
 
+    def _one_by_one(self, indices: Sequence[int]) -> list[RLData]:
+        if self._reads_windows or not self._makes_its_items:
+            return [self[i] for i in indices]
+        self.check_configured()
+        with kept_globals():
+            return [self._draw_item(i) for i in indices]
+
+    @property
+    def _makes_its_items(self) -> bool:
+        return type(self).__getitem__ is DiskTrajDataset.__getitem__
+
     @property
     def fills_rows(self) -> bool:
         """Whether items are the same when they are read straight into a batch."""
-        own = type(self).__getitem__ is DiskTrajDataset.__getitem__
-        return own and not self.trust_pickle and self._reads_windows
+        return self._makes_its_items and not self.trust_pickle and self._reads_windows
 
     def fill_row(self, rows: BatchRows, k: int, i: int) -> None:
         """Read item `i` into row `k`.
@@ -200,7 +211,10 @@ class DiskTrajDataset(RLDataset):
         return self._first_readable(random.randrange, self._load)
 
     def _load(self, path: str) -> RLData:
-        traj = load_traj_from_disk(path, trust_pickle=self.trust_pickle)
+        if path.endswith(".npz"):
+            traj = self._whole_reader.read_all(path)
+        else:
+            traj = load_traj_from_disk(path, trust_pickle=self.trust_pickle)
         return self._traj_to_rl_data(self.relabeler(traj) if self.relabeler else traj)
 
     def _traj_to_rl_data(self, traj: Trajectory | FrozenTraj) -> RLData:

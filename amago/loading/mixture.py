@@ -101,8 +101,8 @@ class MixtureOfDatasets(RLDataset):
         """Item `i` of a random member."""
         return self._draw_member(i, self._edges())[i]
 
-    def __getitems__(self, indices: list[int]) -> Sequence[RLData]:
-        """The items `indices`, in the memory of one batch if possible (torch's loader asks)."""
+    def __getitems__(self, indices: Sequence[int]) -> Sequence[RLData]:
+        """The items `indices`, in the memory of one batch if possible."""
         if type(self).__getitem__ is not MixtureOfDatasets.__getitem__:
             return [self[i] for i in indices]
         edges = self._edges()

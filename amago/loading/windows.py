@@ -6,9 +6,9 @@ Axes: `L` stored timesteps, `T = L - 1` transitions, `A` action.
 import math
 import os
 import pickle
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -141,12 +141,14 @@ class WindowReader:
     Args:
         max_layouts: how many examined files are remembered, in about 100 bytes each. Those that
             were read last are.
+        must_agree: whether all files have to hold the same arrays.
     """
 
-    def __init__(self, max_layouts: int = 1 << 17) -> None:
-        self._max_layouts = max_layouts
+    def __init__(self, max_layouts: int = 1 << 17, must_agree: bool = True) -> None:
+        self._settings = max_layouts, must_agree
+        self._must_agree = must_agree
         self._known: Recent[int, _Layout] = Recent(max_layouts)
-        self._layouts: Recent[tuple[int, ...], _Layout] = Recent(_MAX_FORMS)
+        self._layouts: Recent[Hashable, _Layout] = Recent(_MAX_FORMS)
         self._forms: Recent[int, tuple[Form | None, _Layout]] = Recent(_MAX_FORMS)
         self._scratch = np.empty(_BLOCK, np.uint8)
         self._schema: Schema | None = None
@@ -167,22 +169,41 @@ class WindowReader:
 
     def read_into(self, path: str, pick: Pick, make: Make) -> tuple[Schema, list[np.ndarray]]:
         """The same, into the arrays that `make` hands out for it."""
+        found = self._read_in_place(path, pick, make)
+        if found is None:
+            return self._read_packed(path, pick, make)
+        return found[0].schema, found[1]
+
+    def read_all(self, path: str) -> FrozenTraj:
+        """The whole trajectory at `path`, as `load_traj_from_disk` reads it."""
+        if os.path.getsize(path) > npz.MAX_UNPACKED:  # may be larger than it is on the disk
+            return cast(FrozenTraj, load_traj_from_disk(path))
+        found = self._read_in_place(path, lambda num_transitions: (0, num_transitions), _new_arrays)
+        if found is None:
+            return cast(FrozenTraj, load_traj_from_disk(path))
+        layout, arrays = found
+        in_file_order = sorted(range(len(arrays)), key=layout.offsets.__getitem__)
+        return FrozenTraj.from_dict({layout.schema[j].key: arrays[j] for j in in_file_order})
+
+    def _read_in_place(
+        self, path: str, pick: Pick, make: Make
+    ) -> tuple[_Layout, list[np.ndarray]] | None:
         descriptor = npz.open_file(path)
         try:
             identity = npz.identity_of(descriptor)
             layout = self._layout(descriptor, identity)
-            if layout is not None:
-                start, stop = pick(layout.num_transitions)
-                arrays = make(layout.schema, stop - start)
-                _read_rows(descriptor, layout.offsets, start, arrays)
-                if npz.identity_of(descriptor) != identity:
-                    raise TrajectoryError("was written to while it was read")
-                return layout.schema, arrays
+            if layout is None:
+                return None
+            start, stop = pick(layout.num_transitions)
+            arrays = make(layout.schema, stop - start)
+            _read_rows(descriptor, layout.offsets, start, arrays)
+            if npz.identity_of(descriptor) != identity:
+                raise TrajectoryError("was written to while it was read")
+            return layout, arrays
         finally:
             os.close(descriptor)
-        return self._read_whole(path, pick, make)
 
-    def _read_whole(self, path: str, pick: Pick, make: Make) -> tuple[Schema, list[np.ndarray]]:
+    def _read_packed(self, path: str, pick: Pick, make: Make) -> tuple[Schema, list[np.ndarray]]:
         """For files that cannot be read in pieces."""
         stored = npz.load_npz(path)
         schema, num_transitions = schema_of(stored)
@@ -229,10 +250,10 @@ class WindowReader:
         for field in schema:
             _check_stored_values(descriptor, field.key, table.members[field.key])
         offsets = tuple(table.members[field.key].offset for field in schema)
-        layout = self._layouts.get((num_transitions, *offsets))
+        layout = self._layouts.get((schema, num_transitions, offsets))
         if layout is None:
             layout = _Layout(schema, num_transitions, offsets)
-            self._layouts.put((num_transitions, *offsets), layout)
+            self._layouts.put((schema, num_transitions, offsets), layout)
         size = table.identity[1]
         if size <= _BLOCK:
             # Only once a second file has this size: most may have a size of their own.
@@ -242,7 +263,7 @@ class WindowReader:
 
     def _agreed(self, schema: Schema) -> Schema:
         """The one schema of all files, which the first file sets."""
-        if self._schema is None:
+        if self._schema is None or not self._must_agree:
             self._schema = schema
         if schema != self._schema:
             raise TrajectoryError(
@@ -253,7 +274,7 @@ class WindowReader:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Without what it knows: another process examines the files itself."""
-        return WindowReader, (self._max_layouts,)
+        return WindowReader, self._settings
 
 
 def _differences(schema: Schema, first: Schema) -> str:

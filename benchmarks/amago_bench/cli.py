@@ -3,9 +3,12 @@
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -68,10 +71,24 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(args: argparse.Namespace) -> int:
     """Measure; 0 if all went well, 1 if a case failed or got slower, 2 for a wrong command."""
     try:
-        return _run(args)
+        with _ended_by_sigterm():
+            return _run(args)
     except (UsageError, regress.NotComparable, curves.NoMatplotlib) as error:
         print(f"amago bench: {error}", file=sys.stderr)
         return 2
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM ends the program as an exception does: children and their folders go with it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -82,7 +99,7 @@ def _run(args: argparse.Namespace) -> int:
         raise UsageError(error.args[0]) from None
     if args.list:
         for case in chosen if args.cases else cases.values():
-            print(f"{case.name:36s} {case.says}{' (only by name)' if case.only_by_name else ''}")
+            print(f"{case.name:36s} {case.says}{' (slow)' if case.is_slow else ''}")
         return 0
     stored = _read(args.compare) if args.compare else None
     packages = parse_packages(args.package_path, args.python)

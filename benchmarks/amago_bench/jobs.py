@@ -135,6 +135,10 @@ def cartpole_score(context: Context) -> dict[str, float]:
         parallel_actors=20,
         batch_size=64,
         learning_rate=3e-4,
+        lr_warmup_steps=100,
+        traj_save_len=100,
+        padded_sampling="both",  # else the fall at a long file's end is hardly ever drawn
+        sample_actions_val=False,
         train_timesteps_per_epoch=300,
         train_batches_per_epoch=100,
         val_timesteps_per_epoch=500,

@@ -66,7 +66,7 @@ class Case:
         size: its position on that plot's axis.
         at_once: the unit is one of `size` that are done together (a frame of many actors), so that
             the plotted cost is that of all.
-        only_by_name: too slow to be part of a prefix or of everything.
+        is_slow: runs only if nothing faster is meant: see `select`.
         repeats: at most so many; None for what the command line says.
     """
 
@@ -78,7 +78,7 @@ class Case:
     curve: str | None = None
     size: float | None = None
     at_once: bool = False
-    only_by_name: bool = False
+    is_slow: bool = False
     repeats: int | None = None
 
 
@@ -94,25 +94,23 @@ def all_cases() -> dict[str, Case]:
 
 
 def select(wanted: Iterable[str], cases: dict[str, Case]) -> list[Case]:
-    """The cases that a command line names; without a name, all but the slowest.
+    """The cases that a command line names; without a name, all but the slow ones.
 
     Args:
         wanted: names, first parts of names ("train" is every "train/..."), or patterns
-            ("train*/lunar_*"). Slow cases have to be named in full.
+            ("train*/lunar_*"). Slow cases are among them only if nothing else is.
 
     Raises:
         KeyError: nothing is called so; the message says what comes near.
     """
     wanted = list(wanted)
-    usual = [case for case in cases.values() if not case.only_by_name]
-    chosen: list[str] = [] if wanted else [case.name for case in usual]
+    usual = [case.name for case in cases.values() if not case.is_slow]
+    chosen: list[str] = [] if wanted else usual
     for text in wanted:
-        matching = [case.name for case in usual if _matches(text, case.name)]
-        if text in cases:
-            matching = [text]
+        matching = [text] if text in cases else [name for name in cases if _matches(text, name)]
         if not matching:
             raise KeyError(_unknown(text, cases))
-        chosen += matching
+        chosen += [name for name in matching if not cases[name].is_slow] or matching
     return [cases[name] for name in dict.fromkeys(chosen)]
 
 
@@ -121,9 +119,6 @@ def _matches(text: str, name: str) -> bool:
 
 
 def _unknown(text: str, cases: dict[str, Case]) -> str:
-    slow = [name for name, case in cases.items() if case.only_by_name and _matches(text, name)]
-    if slow:
-        return f"'{text}' names slow cases only: name each in full, e.g. '{slow[0]}'."
     near = difflib.get_close_matches(text, [*cases, *{name.split("/")[0] for name in cases}], 3)
     hint = f" Did you mean {' or '.join(near)}?" if near else ""
     return f"no benchmark case is called '{text}'.{hint} `--list` shows them all."

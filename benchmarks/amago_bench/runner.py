@@ -112,7 +112,7 @@ class Child:
     def close(self) -> None:
         """Let it clean up and end; kill it if it does not."""
         try:
-            self._process.communicate("\n", timeout=60)
+            self._process.communicate("\n", timeout=10)
         except (subprocess.TimeoutExpired, BrokenPipeError, ValueError):
             self._process.kill()
             self._process.wait()

@@ -66,7 +66,7 @@ def _case(
     batches: int = 20,
     curve: str | None = None,
     size: float | None = None,
-    only_by_name: bool = False,
+    is_slow: bool = False,
 ) -> Case:
     return Case(
         f"loading/{name}",
@@ -76,7 +76,7 @@ def _case(
         bound="python",
         curve=curve,
         size=size,
-        only_by_name=only_by_name,
+        is_slow=is_slow,
     )
 
 
@@ -113,7 +113,7 @@ CASES = [
             transitions=128,
             curve="stored trajectories",
             size=n,
-            only_by_name=n > 100_000,
+            is_slow=n > 100_000,
         )
         for n in (100, 1000, 10_000, 100_000, 1_000_000)
     ),

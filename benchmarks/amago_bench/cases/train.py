@@ -142,7 +142,14 @@ def _prepare_compiled(training: Training, context: Context) -> Iterator[Work]:
         yield work
 
 
-def _case(name: str, how: str, what: str, prepare: Any, bound: str = "gemm_fp32") -> Case:
+def _case(
+    name: str,
+    how: str,
+    what: str,
+    prepare: Any,
+    bound: str = "gemm_fp32",
+    is_slow: bool = False,
+) -> Case:
     training = TRAININGS[name]
     shape = training.shape
     says = (
@@ -151,7 +158,7 @@ def _case(name: str, how: str, what: str, prepare: Any, bound: str = "gemm_fp32"
         f"{', MultiTaskAgent' if shape.bins else ''}"
     )
     bound_to: partial[AbstractContextManager[Work]] = partial(prepare, training)
-    return Case(f"{how}/{name}", says, "update", bound_to, bound=bound)
+    return Case(f"{how}/{name}", says, "update", bound_to, bound=bound, is_slow=is_slow)
 
 
 CASES = [
@@ -160,5 +167,8 @@ CASES = [
         _case(name, "train_bf16", "update in bfloat16", _prepare_bf16, "gemm_bf16")
         for name in TRAININGS
     ),
-    *(_case(name, "train_compile", "compiled update", _prepare_compiled) for name in TRAININGS),
+    *(
+        _case(name, "train_compile", "compiled update", _prepare_compiled, is_slow=True)
+        for name in TRAININGS
+    ),
 ]

@@ -40,7 +40,7 @@ CASES = [
         "CartPole until a validation mean of 400; wall time a seed (--seeds)",
         "run",
         partial(_prepare, "cartpole_score"),
-        only_by_name=True,
+        is_slow=True,
         repeats=1,
     ),
     Case(
@@ -48,7 +48,7 @@ CASES = [
         "T-Maze of 20 cells until 95 % success in validation; wall time a seed (--seeds)",
         "run",
         partial(_prepare, "tmaze_score"),
-        only_by_name=True,
+        is_slow=True,
         repeats=1,
     ),
 ]

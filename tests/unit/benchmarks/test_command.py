@@ -141,15 +141,17 @@ def test_a_package_that_fails_or_lacks_something_does_not_stop_the_others(tmp_pa
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", ["train/short", "rollout/cartpole_ff/sync/8", "loading/states/10", "log/names/10"]
-)
-def test_this_package_runs_the_cases(name, tmp_path):
+def test_this_package_runs_cases_of_every_part(tmp_path):
     out = tmp_path / "out.json"
-    assert main([name, "--quick", "--threads", "1", "--repeats", "1", "--out", str(out)]) == 0
-    (numbers,) = json.loads(out.read_text())["cases"][name]["packages"].values()
-    assert numbers["cpu_s"]["median"] > 0
-    assert numbers["peak_rss_mb"] > 50
+    names = ["train/short", "rollout/cartpole_ff/sync/8", "loading/states/10", "log/names/10"]
+    argv = [*names, "--quick", "--threads", "1", "--repeats", "1", "--out", str(out)]
+    assert main(argv) == 0
+    cases = json.loads(out.read_text())["cases"]
+    assert list(cases) == names
+    for name in names:
+        (numbers,) = cases[name]["packages"].values()
+        assert numbers["cpu_s"]["median"] > 0, name
+        assert numbers["peak_rss_mb"] > 50, name
 
 
 def test_a_setting_that_the_package_lacks_is_the_reason_given(tmp_path, monkeypatch):

@@ -7,9 +7,9 @@ from amago_bench import registry
 from amago_bench.registry import Case, Work, all_cases, select
 
 
-def case(name: str, only_by_name: bool = False) -> Case:
+def case(name: str, is_slow: bool = False) -> Case:
     work = nullcontext(Work(lambda watch: 1))
-    return Case(name, "says", "unit", lambda context: work, only_by_name=only_by_name)
+    return Case(name, "says", "unit", lambda context: work, is_slow=is_slow)
 
 
 CASES = {
@@ -19,7 +19,7 @@ CASES = {
         case("train/lunar_tf_wide"),
         case("train_bf16/lunar_tf"),
         case("load/buffer/100"),
-        case("load/buffer/1000000", only_by_name=True),
+        case("load/buffer/1000000", is_slow=True),
     )
 }
 
@@ -40,6 +40,7 @@ def names(*wanted: str) -> list[str]:
             ["train_bf16/lunar_tf", "train/lunar_tf", "train/lunar_tf_wide"],
         ),
         (["load/buffer/1000000"], ["load/buffer/1000000"]),
+        (["load/buffer/1000?*"], ["load/buffer/1000000"]),
     ],
 )
 def test_a_name_a_first_part_or_a_pattern_chooses(wanted, chosen):
@@ -55,9 +56,9 @@ def test_an_unknown_name_is_told_what_comes_near():
         names("train/lunar_ft")
 
 
-def test_slow_cases_have_to_be_named_in_full():
-    with pytest.raises(KeyError, match=r"name each in full, e\.g\. 'load/buffer/1000000'"):
-        names("load/buffer/1000*")
+def test_slow_cases_run_only_where_nothing_else_is_meant():
+    assert names("load/buffer") == ["load/buffer/100"]
+    assert names("load/buffer/1??????") == ["load/buffer/1000000"]
 
 
 def test_every_case_says_in_a_line_what_it_is():

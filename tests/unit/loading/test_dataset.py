@@ -58,6 +58,25 @@ def test_items_do_not_depend_on_the_order_of_reading_or_on_other_draws():
     assert backwards[::-1] == forwards
 
 
+def test_items_that_are_asked_for_together_are_those_asked_for_one_by_one():
+    dset = configured()
+    before = random.getstate()
+    together = [fingerprint(item) for item in dset.__getitems__([5, 0, 9])]
+    assert random.getstate() == before
+    assert together == [fingerprint(dset[i]) for i in (5, 0, 9)]
+
+
+def test_items_that_a_subclass_makes_itself_are_used():
+    class Mine(Draws):
+        def __getitem__(self, i):
+            return super().__getitem__(2 * i)
+
+    mine, plain = Mine(), configured()
+    mine.configure(16, 4, "none", has_edit_rights=False)
+    together = [fingerprint(item) for item in mine.__getitems__([1, 3])]
+    assert together == [fingerprint(plain[i]) for i in (2, 6)]
+
+
 def test_reading_an_item_leaves_the_global_generators_alone():
     def upcoming():
         return random.random(), np.random.random(), torch.rand(()).item()

@@ -1,4 +1,5 @@
 import pickle
+import random
 from functools import partial
 
 import numpy as np
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amago.core.npz import write_npz
-from amago.hindsight import FrozenTraj
+from amago.hindsight import FrozenTraj, Relabeler
 from amago.loading.batch import RLData_pad_collate
 from amago.loading.rows import BatchRows, Blocks, SchemaMismatchError
 from amago.loading.windows import schema_of
@@ -179,6 +180,36 @@ def test_a_damaged_file_leaves_the_rest_of_its_batch_as_it_was(make_disk):
     assert 0 < hit.sum() < 32
     assert torch.equal(batch.rews[~hit], before.rews[~hit])
     assert not (batch.rews[:, 0, 0] == 2001).any()
+
+
+class Shaken(Relabeler):
+    """Draws from every global generator; needs files with other arrays to become alike."""
+
+    def relabel(self, traj):
+        noise = random.random() + np.random.rand() + float(torch.rand(1))
+        traj.rews = traj.rews + np.float32(noise)
+        traj.obs = {"x": traj.obs["x"].astype(np.float32)}
+        return traj
+
+
+def global_draws():
+    return random.random(), np.random.rand(), float(torch.rand(1))
+
+
+def test_a_batch_of_relabelled_trajectories_is_its_items(make_disk, make_traj):
+    dset = make_disk([1, 3, 8, 40], relabeler=Shaken())
+    other = make_traj(9, 7)
+    other.obs = {"x": other.obs["x"].astype(np.float64), "z": other.rl2s}
+    write_npz(f"{dset.fifo_path}/toy_8_8.npz", other.to_dict())
+    dset = make_disk(relabeler=Shaken())
+    plain = RLData_pad_collate([dset[i] for i in range(30)])
+    random.seed(1), np.random.seed(1), torch.manual_seed(1)
+    expected = global_draws()
+    random.seed(1), np.random.seed(1), torch.manual_seed(1)
+    batch = RLData_pad_collate(dset.__getitems__([*range(30)]))
+    assert global_draws() == expected
+    assert_same(batch, plain)
+    assert (plain.obs["x"][:, 0, 0] // 1000 == 7).any()
 
 
 def test_items_that_a_subclass_makes_itself_are_used(make_disk):

@@ -47,6 +47,19 @@ def test_a_window_is_the_slice_of_the_whole(stored):
         assert_is_window(reader.read(path, lambda n: (start, stop)), traj, start, stop)  # noqa: B023
 
 
+def test_the_whole_is_what_is_stored_in_the_order_of_the_file(stored):
+    path, traj = stored
+    reader = WindowReader(must_agree=False)
+    for _ in range(2):
+        flat, expected = reader.read_all(path).to_dict(), load_traj_from_disk(path).to_dict()
+        assert [*flat] == [*expected]
+        assert [*traj.obs] == [*reader.read_all(path).obs] == ["x", "n"]  # not sorted
+        for key, value in expected.items():
+            np.testing.assert_array_equal(flat[key], value)
+            assert flat[key].dtype == value.dtype
+            assert flat[key].flags.writeable
+
+
 def test_the_window_is_picked_by_the_number_of_transitions(stored):
     seen = []
     WindowReader().read(stored[0], lambda n: seen.append(n) or (0, n))
@@ -263,6 +276,21 @@ def test_files_must_hold_the_same_arrays(tmp_path, make_traj):
     with pytest.raises(TrajectoryError, match=r"x float64\[2\] instead of .*x float32\[2\]"):
         reader.read(str(tmp_path / "b"), lambda n: (0, n))
     reader.read(str(tmp_path / "a"), lambda n: (0, n))
+
+
+def test_a_reader_of_files_that_need_not_agree_reads_all(tmp_path, make_traj):
+    reader = WindowReader(must_agree=False)
+    for i in range(6):
+        traj = make_traj(3, i)
+        traj.obs["x"] = traj.obs["x"].astype((np.float32, np.float64, np.int32)[i % 3])
+        write_npz(str(tmp_path / f"{i}"), traj.to_dict())
+        found = reader.read_all(str(tmp_path / f"{i}"))
+        np.testing.assert_array_equal(found.obs["x"], traj.obs["x"])
+        assert found.obs["x"].dtype == traj.obs["x"].dtype
+    flat = make_traj(3).to_dict() | {"actions": np.zeros((4, 2), np.float32)}
+    write_npz(str(tmp_path / "wrong"), flat)
+    with pytest.raises(TrajectoryError, match="do not fit"):
+        reader.read_all(str(tmp_path / "wrong"))
 
 
 def edited(traj, **changes):
