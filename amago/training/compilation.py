@@ -5,6 +5,7 @@ products of matrices take the time.
 """
 
 import os
+import sys
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
@@ -38,4 +39,6 @@ def compile_update(policy: nn.Module, how: bool | str) -> None:
 
 def as_written(on: bool) -> AbstractContextManager[None]:
     """Context in which nothing compiled is used, if `on`: for what happens too rarely to pay."""
-    return torch.compiler.set_stance("force_eager") if on else nullcontext()
+    if not on or "torch._dynamo" not in sys.modules:  # then nothing is compiled
+        return nullcontext()
+    return torch.compiler.set_stance("force_eager")

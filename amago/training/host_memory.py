@@ -15,7 +15,9 @@ _OWN_CHOICE = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABL
 
 
 def keep_freed_memory() -> bool:
-    """Let this process keep what it frees, for its next allocations. Its peak stays the same.
+    """Let this process keep what it frees, for its next allocations.
+
+    Pieces that do not fit again cost memory: the peak of an update may grow by up to a fifth.
 
     Returns:
         Whether it was done: not without glibc, and not where the user has tuned it by the

@@ -59,13 +59,8 @@ QUICK = replace(LUNAR, layers=1, width=16, heads=2, tstep_hidden=16, tstep_out=1
 @contextmanager
 def updates(context: Context, training: Training, **fields: Any) -> Iterator[Any]:
     """A function that does one update of a fresh experiment."""
-    import torch
-
     from amago_bench import experiments
 
-    if training.shape.bins is not None and training.shape.discrete:
-        # AMAGO 3.x's discrete MultiTaskAgent stumbles over torch's own checks.
-        torch.distributions.Distribution.set_default_validate_args(False)
     experiments.bind(training.shape)
     seq_len = max(training.transitions)
     started = experiments.experiment(
@@ -75,7 +70,22 @@ def updates(context: Context, training: Training, **fields: Any) -> Iterator[Any
         pool = experiments.batches(training.shape, training.batch, training.transitions, count=4)
         ready = cycle([batch.to(experiment.DEVICE) for batch in pool])
         experiment.policy_aclr.train()
-        yield lambda: experiment.train_step(next(ready), log_step=False)
+        with _unchecked_distributions(training.shape):
+            yield lambda: experiment.train_step(next(ready), log_step=False)
+
+
+@contextmanager
+def _unchecked_distributions(shape: Shape) -> Iterator[None]:
+    """AMAGO 3.x's discrete MultiTaskAgent stumbles over torch's own checks of arguments."""
+    from torch.distributions import Distribution
+
+    before = Distribution._validate_args
+    if shape.bins is not None and shape.discrete:
+        Distribution.set_default_validate_args(False)
+    try:
+        yield
+    finally:
+        Distribution.set_default_validate_args(before)
 
 
 def facts(training: Training) -> dict[str, float]:

@@ -202,3 +202,12 @@ def test_an_update_of_this_package_computes_what_is_needed_and_hardly_more(discr
     inputs = 0 if discrete else shape.critics * shape.gammas * (1 + shape.actions)
     unseen = 5 * 2 * ROWS * LENGTH * inputs * shape.heads_hidden
     assert needed - unseen <= counter.flop <= 1.1 * needed
+
+
+def test_measuring_leaves_torchs_checks_of_arguments_on():
+    from amago_bench.cases.train import MULTI_TASK, _unchecked_distributions
+
+    checks = torch.distributions.Distribution
+    with _unchecked_distributions(MULTI_TASK):
+        assert not checks._validate_args
+    assert checks._validate_args
