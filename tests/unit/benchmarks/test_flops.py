@@ -208,6 +208,7 @@ def test_measuring_leaves_torchs_checks_of_arguments_on():
     from amago_bench.cases.train import MULTI_TASK, _unchecked_distributions
 
     checks = torch.distributions.Distribution
+    before = checks._validate_args
     with _unchecked_distributions(MULTI_TASK):
         assert not checks._validate_args
-    assert checks._validate_args
+    assert checks._validate_args == before

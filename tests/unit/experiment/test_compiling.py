@@ -11,6 +11,14 @@ from amago.core.errors import ConfigError
 from amago.training.compilation import compile_update
 
 
+@pytest.fixture(autouse=True)
+def torchs_checks():
+    """Its compiler switches the checks of distributions off, for the whole process."""
+    before = torch.distributions.Distribution._validate_args
+    yield
+    torch.distributions.Distribution.set_default_validate_args(before)
+
+
 def loss_and_gradients(policy, batch):
     policy.zero_grad()
     torch.manual_seed(0)

@@ -8,6 +8,14 @@ import torch
 from amago.training.compilation import as_written, compile_update
 
 
+@pytest.fixture(autouse=True)
+def torchs_checks():
+    """Its compiler switches the checks of distributions off, for the whole process."""
+    before = torch.distributions.Distribution._validate_args
+    yield
+    torch.distributions.Distribution.set_default_validate_args(before)
+
+
 class Net(torch.nn.Module):
     """torch compiles nothing of its own modules alone."""
 
