@@ -27,14 +27,14 @@ def compile_update(policy: nn.Module, how: bool | str) -> None:
         how: False, True, a mode of `torch.compile` ("reduce-overhead" replays CUDA graphs), or
             "aot_eager", which finds out whether a model can be compiled.
     """
-    if how is False:
+    if not how:
         return
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     os.environ.setdefault(_CACHE_VARIABLE, str(cache / "amago" / "torchinductor"))
     if how in _BACKENDS:
         policy.compile(backend=how)
     else:
-        policy.compile(mode="default" if how is True else how)
+        policy.compile(mode=how if isinstance(how, str) else "default")
 
 
 def as_written(on: bool) -> AbstractContextManager[None]:

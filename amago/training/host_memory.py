@@ -1,7 +1,7 @@
 """Keeps the memory of one update for the next, where an update runs on the CPU.
 
 An update allocates hundreds of megabytes and frees them again. By default the C library hands large
-blocks back to the system at once, which then clears every page anew: a third of the time of an
+blocks back to the system at once, which then clears every page anew: a quarter of the time of an
 update with continuous actions (benchmarks, train/pendulum_tf).
 """
 
@@ -17,7 +17,7 @@ _OWN_CHOICE = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABL
 def keep_freed_memory() -> bool:
     """Let this process keep what it frees, for its next allocations.
 
-    Pieces that do not fit again cost memory: the peak of an update may grow by up to a fifth.
+    Pieces that do not fit again cost memory: the peak of an update may grow by a quarter.
 
     Returns:
         Whether it was done: not without glibc, and not where the user has tuned it by the

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from filesystem import Disk, killed_at, operations_of, start_fork, wait_for
 from small_run import make_experiment
@@ -71,6 +72,7 @@ def test_a_learner_that_is_dead_but_not_yet_collected_by_its_parent_is_dead(tmp_
     os.kill(first.pid, signal.SIGKILL)
     os.waitid(os.P_PID, first.pid, os.WEXITED | os.WNOWAIT)  # it stays a zombie
     take_and_release(tmp_path)
+    assert psutil.Process(first.pid).status() == psutil.STATUS_ZOMBIE  # it was one all the time
     first.kill()
 
 

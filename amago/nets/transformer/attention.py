@@ -13,6 +13,10 @@ from torch import Tensor, nn
 
 from amago.core.config import configurable
 
+_SHORT = 32
+"""Up to so many timesteps, products of matrices beat the fused kernel on the CPU (benchmarks,
+train/short)."""
+
 
 class SelfAttention(nn.Module, ABC):
     """Mixes the values of past timesteps by how well their keys match the present query.
@@ -243,11 +247,6 @@ def _attend(qkv: Tensor, causal: bool, dropout: float, mask: Tensor | None = Non
             is_causal=causal and mask is None,
         )
     return out.transpose(1, 2).to(qkv.dtype)
-
-
-_SHORT = 32
-"""Up to so many timesteps, products of matrices beat the fused kernel on the CPU (benchmarks,
-train/short)."""
 
 
 def _plain_attention(

@@ -46,7 +46,9 @@ def test_activation_log_of_one_number_is_finite_and_carries_no_gradient():
 
 
 def test_activation_log_without_a_dictionary_does_nothing():
-    add_activation_log("x", tensor([1.0]), None)
+    x = tensor([1.0])
+    assert add_activation_log("x", x, None) is None
+    assert x.tolist() == [1.0]
 
 
 def test_first_update_of_input_statistics_has_rate_one_half():

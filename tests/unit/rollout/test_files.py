@@ -206,7 +206,9 @@ def test_a_file_that_could_not_be_synced_is_gone_and_the_others_follow(
 
 
 def test_a_recorder_that_writes_nothing_has_nothing_to_sync():
-    Recorder(1, None).sync()
+    recorder = Recorder(1, None)
+    recorder.sync()
+    assert recorder.save_finished() == 0
 
 
 def test_the_writer_is_the_one_in_the_file_names(recorder):
