@@ -144,6 +144,8 @@ class Assembly(Parts):
             generator=torch.Generator(),  # else a loader that is made again moves a global stream
         )
         self.train_dloader = self.ranks.prepare(loader)
+        # At every pass a prepared loader tells the dataset which epoch it is, and counts from 0.
+        self.train_dloader.set_epoch(self.epoch)
         return self.train_dloader
 
     def init_model(self) -> None:

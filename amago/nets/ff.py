@@ -111,6 +111,15 @@ class Normalization(nn.Module):
         return self.norm(x)
 
 
+def rows(x: Tensor) -> Tensor:
+    """`[..., d]` as `[N, d]`.
+
+    What a linear layer makes of more than two axes is a view of what it computed, and an activation
+    that overwrites a view makes the backward pass copy the gradient four times.
+    """
+    return x.reshape(-1, x.shape[-1])
+
+
 class FFBlock(nn.Module):
     """Residual block: `x + f2(f1(x))`, where `f(x) = drop(act(norm(W x)))`.
 
@@ -180,7 +189,9 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`x` `[..., d_inp]` to `[..., d_output]`."""
-        x = self.dropout(self.activation(self.in_norm(self.in_layer(x))))
+        *leading, _ = x.shape
+        x = self.dropout(self.activation(self.in_norm(self.in_layer(rows(x)))))
         for layer, norm in zip(self.layers, self.norms, strict=True):
             x = self.dropout(self.activation(norm(layer(x))))
-        return self.out_layer(x)
+        out = self.out_layer(x)
+        return out.view(*leading, out.shape[-1])

@@ -117,8 +117,9 @@ class TransformerLayer(nn.Module):
             self.norm1(sequence), pos_idxs, key_cache, val_cache, cache_seqlens
         )
         sequence = sequence + self.norm2(attended)
-        hidden = self.norm4(self.activation(self.ff1(self.norm3(sequence))))
-        return sequence + self.dropout_ff(self.ff2(self.dropout_ff(hidden)))
+        hidden = self.norm4(self.activation(self.ff1(ff.rows(self.norm3(sequence)))))
+        out = self.dropout_ff(self.ff2(self.dropout_ff(hidden)))
+        return sequence + out.view_as(sequence)
 
 
 class Transformer(nn.Module):

@@ -270,3 +270,18 @@ def test_log_to_wandb_reaches_the_real_client(make_tiny, tmp_path, monkeypatch):
     experiment.learn()
     experiment.close()
     assert list((tmp_path / "tiny" / "wandb_logs").glob("wandb/offline-run-*/run-*.wandb"))
+
+
+def test_every_epoch_draws_other_batches_of_the_same_files(make_tiny):
+    started(make_tiny, epochs=1).learn()  # which leaves files
+    experiment = started(make_tiny)
+
+    def drawn(epoch):
+        experiment.epoch = epoch
+        actions = [batch.actions for batch in experiment.init_dloaders()]
+        assert experiment.dataset.epoch == epoch
+        return torch.cat([a.flatten() for a in actions])
+
+    first, second, again = drawn(0), drawn(1), drawn(0)
+    assert torch.equal(first, again)
+    assert first.shape != second.shape or not torch.equal(first, second)
