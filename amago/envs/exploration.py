@@ -145,6 +145,7 @@ class BilevelEpsilonGreedy(ExplorationWrapper):
         self.randomize_eps = randomize_eps
         self.global_step = 0
         self.global_multiplier = np.ones(self.batched_envs)
+        self._choices = choices_of(amago_env.action_space)
 
     def current_eps(self, local_step: np.ndarray) -> np.ndarray:
         """`[N]` exploration levels in [0, 1]. Override it for a schedule of your own.
@@ -174,15 +175,15 @@ class BilevelEpsilonGreedy(ExplorationWrapper):
         if len(action) == 1:  # the same draws, without the price of arrays
             if not self.rng.random() < eps:
                 return action
-            draws = [int(self.rng.random() * n) for n in choices_of(self.env.action_space)]
+            draws = [int(self.rng.random() * n) for n in self._choices]
             return np.array([draws], dtype=action.dtype)
         explores = self.rng.random(len(action)) < eps
         count = np.count_nonzero(explores)
         if count == 0:
             return action
         action = action.copy()
-        choices = choices_of(self.env.action_space)
-        action[explores] = self.rng.random((count, len(choices))) * choices  # rounded down
+        draws = self.rng.random((count, len(self._choices)))
+        action[explores] = draws * self._choices  # rounded down
         return action
 
     def reset(

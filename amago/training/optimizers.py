@@ -1,8 +1,10 @@
 """Optimisers and learning-rate schedules."""
 
+import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import AdamW, Optimizer
@@ -12,6 +14,21 @@ from amago.core.config import REQUIRED, configurable
 from amago.core.errors import ConfigError, amago_warning
 
 _FUSED_DEVICES = ("cpu", "cuda")
+
+
+class _UncompiledAdamW(AdamW):
+    """torch's AdamW, without the marks that tell torch's compiler to leave it alone.
+
+    The first call of a marked method imports the compiler: 80 MB and seconds, in every process that
+    trains. Nothing here compiles a step.
+    """
+
+    add_param_group = inspect.unwrap(AdamW.add_param_group)
+    load_state_dict = inspect.unwrap(AdamW.load_state_dict)
+    state_dict = inspect.unwrap(AdamW.state_dict)
+    zero_grad = inspect.unwrap(AdamW.zero_grad)
+    # What is unwrapped here also turned gradients off.
+    step = torch.no_grad()(inspect.unwrap(AdamW.step))
 
 
 def adamw(params: Iterable[Parameter], lr: float, weight_decay: float) -> AdamW:
@@ -24,11 +41,11 @@ def adamw(params: Iterable[Parameter], lr: float, weight_decay: float) -> AdamW:
     """
     params = list(params)
     fused = all(p.device.type in _FUSED_DEVICES and p.is_floating_point() for p in params)
-    return AdamW(params, lr=lr, weight_decay=weight_decay, fused=fused)
+    return _UncompiledAdamW(params, lr=lr, weight_decay=weight_decay, fused=fused)
 
 
 @configurable(module="amago.utils")
-class AdamWRel(AdamW):
+class AdamWRel(_UncompiledAdamW):
     """AdamW whose step counters return to zero every `reset_interval` updates.
 
     The moments stay; only the bias correction starts afresh, which shrinks the updates that

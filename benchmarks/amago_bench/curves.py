@@ -5,6 +5,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+COLUMNS = 4
+"""Of panels in the figure."""
 SURPRISE = 0.15
 """By how much a fitted exponent may exceed the expected one: that much is noise."""
 
@@ -73,7 +75,8 @@ class NoMatplotlib(Exception):
 
 
 def plot(report: dict[str, Any], folder: Path) -> list[Path]:
-    """A PNG for each curve, with a line of slope 1 through its last point. Returns the files.
+    """`cost.png`: a panel for each curve, with a line of slope 1 through its last point. Returns
+    the files written: none if no case has a size.
 
     Raises:
         NoMatplotlib: it is not installed.
@@ -88,24 +91,34 @@ def plot(report: dict[str, Any], folder: Path) -> list[Path]:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
+    found = curves(report)
+    if not found:
+        return []
+    columns = min(COLUMNS, len(found))
+    rows = math.ceil(len(found) / columns)
+    figure, grid = pyplot.subplots(
+        rows, columns, figsize=(3.4 * columns, 2.6 * rows), squeeze=False, layout="constrained"
+    )
+    for axes, (curve, packages) in zip(grid.flat, found.items()):
+        _panel(axes, curve, packages)
+    for unused in grid.flat[len(found) :]:
+        unused.set_axis_off()
     folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    for curve, packages in curves(report).items():
-        figure, axes = pyplot.subplots(figsize=(5, 3.5))
-        for name, points in packages.items():
-            sizes, costs = [p[0] for p in points], [p[1] for p in points]
-            (line,) = axes.loglog(sizes, costs, "o-", label=name)
-            linear = [costs[-1] * size / sizes[-1] for size in sizes]
-            axes.loglog(sizes, linear, ":", color=line.get_color(), alpha=0.6)
-        axes.set_xlabel(curve)
-        axes.set_ylabel("CPU seconds (dotted: linear)")
-        axes.legend()
-        figure.tight_layout()
-        written.append(folder / f"{_file_name(curve)}.png")
-        figure.savefig(written[-1], dpi=120)
-        pyplot.close(figure)
-    return written
+    file = folder / "cost.png"
+    figure.savefig(file, dpi=110)
+    pyplot.close(figure)
+    return [file]
 
 
-def _file_name(curve: str) -> str:
-    return "-".join("".join(c if c.isalnum() else " " for c in curve.lower()).split())
+def _panel(axes: Any, curve: str, packages: dict[str, Points]) -> None:
+    for name, points in packages.items():
+        sizes, costs = [p[0] for p in points], [p[1] for p in points]
+        (line,) = axes.loglog(sizes, costs, "o-", markersize=4, label=name)
+        linear = [costs[-1] * size / sizes[-1] for size in sizes]
+        axes.loglog(sizes, linear, ":", color=line.get_color(), alpha=0.6)
+    axes.set_title(curve, fontsize=9)
+    axes.set_ylabel("CPU s (dotted: linear)", fontsize=8)
+    axes.tick_params(labelsize=8)
+    axes.grid(alpha=0.25)
+    if len(packages) > 1:
+        axes.legend(fontsize=8)

@@ -55,6 +55,33 @@ def test_starts_light(module: str, record_property) -> None:
     assert seconds < GENEROUS_S
 
 
+COMPILER = ("torch._dynamo", "torch._inductor", "torch.distributed.tensor", "sympy")
+TRAIN = """
+import sys, tempfile
+from pathlib import Path
+sys.path.insert(0, "tests/resume")
+from small_run import make_experiment
+with tempfile.TemporaryDirectory() as folder:
+    experiment = make_experiment(Path(folder), epochs=1, mixed_precision="{precision}")
+    experiment.start()
+    experiment.learn()
+    experiment.close()
+assert experiment.learner.updates > 0
+print([m for m in {compiler} if m in sys.modules])
+"""
+
+
+@pytest.mark.slow  # two runs in new processes
+@pytest.mark.parametrize("precision", ["no", "bf16"])
+def test_a_run_that_compiles_nothing_does_without_the_compiler(precision: str) -> None:
+    """It would cost 120 MB and seconds: torch's own optimiser and accelerate import it unasked."""
+    code = TRAIN.format(precision=precision, compiler=COMPILER)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 def modules() -> list[str]:
     """Every module of the package but the one that runs it."""
     found = pkgutil.walk_packages(amago.__path__, "amago.")

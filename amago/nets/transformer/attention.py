@@ -5,7 +5,7 @@ Axes: `B` sequences, `L` timesteps, `H` heads, `D` numbers per head, `S` slots o
 
 import importlib.util
 from abc import ABC, abstractmethod
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 import torch.nn.functional as F
@@ -100,15 +100,23 @@ def cached_attention(
     """Write one timestep to the cache, then let it attend to what it sees: `[B, 1, H, D]`."""
     write_to_cache(qkv, key_cache, val_cache, cache_seqlens)
     visible = visible_slots(cache_seqlens, key_cache.shape[1], window)
+    # Added to the scores: to fill in what is hidden takes longer than the scores themselves.
+    hidden = torch.where(visible, 0.0, float("-inf"))[:, None, None, :]
     query = qkv[:, 0, 0].to(key_cache.dtype).unsqueeze(2) * qkv.shape[-1] ** -0.5  # [B H 1 D]
     # Not torch's fused attention: with a mask it scales a copy of all keys. And no autocast, which
     # would copy the whole cache to change its type.
-    with torch.autocast(device_type=qkv.device.type, enabled=False):
+    with _no_autocast(qkv.device.type):
         scores = query @ key_cache.permute(0, 2, 3, 1)  # [B H 1 S]
-        scores = scores.float().masked_fill(~visible[:, None, None, :], float("-inf"))
-        weights = scores.softmax(dim=-1).to(val_cache.dtype)
+        weights = (scores.float() + hidden).softmax(dim=-1).to(val_cache.dtype)
         out = weights @ val_cache.transpose(1, 2)
     return out.transpose(1, 2).to(qkv.dtype)
+
+
+def _no_autocast(device_type: str) -> AbstractContextManager[object]:
+    """Autocast switched off, if it is on: to enter its context costs as much as a small product."""
+    if torch.is_autocast_enabled(device_type):
+        return torch.autocast(device_type=device_type, enabled=False)
+    return nullcontext()
 
 
 @configurable(module="amago.nets.transformer")

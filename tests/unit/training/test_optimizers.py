@@ -50,6 +50,37 @@ def test_fused_adamw_follows_the_plain_one(dtype: torch.dtype):
     assert_close(ours, plain, rtol=1e-5, atol=1e-7)
 
 
+def test_adamw_is_that_of_torch_to_the_last_bit_and_each_continues_the_other():
+    start = torch.randn(7, 5)
+    ours, theirs = Parameter(start.clone()), Parameter(start.clone())
+    options = {"lr": 1e-2, "weight_decay": 1e-3}
+    own = adamw([ours], **options)
+    plain = torch.optim.AdamW([theirs], **options, fused=True)
+    for _ in range(2):
+        for _ in range(5):
+            ours.grad = torch.randn(7, 5)
+            theirs.grad = ours.grad.clone()
+            own.step()
+            plain.step()
+            assert torch.equal(ours, theirs)
+        first, second = own.state_dict(), plain.state_dict()
+        assert first["param_groups"] == second["param_groups"]
+        own.load_state_dict(second)
+        plain.load_state_dict(first)
+    own.zero_grad()
+    assert ours.grad is None
+
+
+def test_an_adamw_step_leaves_no_graph_and_calls_what_is_hooked_to_it():
+    param = scalar(1.0)
+    optimizer = adamw([param], lr=0.1, weight_decay=0.0)
+    calls = []
+    optimizer.register_step_post_hook(lambda *args: calls.append(torch.is_grad_enabled()))
+    take_step(optimizer, param, 1.0)
+    assert param.is_leaf
+    assert calls == [True]
+
+
 def test_relative_adam_restarts_the_bias_correction_after_the_interval():
     # Gradients 1, 1, 1, 0 with betas (0.5, 0.5): the moments are m = 1/2, 3/4, 7/8, 7/16, equal to
     # v. The correction 1 - 0.5**t has t = 1, 2, 3, 4 in Adam and t = 1, 2, 1, 2 with interval 2.
