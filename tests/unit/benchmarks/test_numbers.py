@@ -195,7 +195,7 @@ def test_two_points_are_no_curve():
 def test_every_curve_is_drawn(tmp_path):
     pytest.importorskip("matplotlib", reason="of the extra `demo`, which not everybody has")
     (file,) = curves.plot(swept({size: float(size) for size in SIZES}), tmp_path / "new")
-    assert file.name == "context.png"
+    assert file.name == "cost.png"
     assert file.read_bytes().startswith(b"\x89PNG")
 
 
