@@ -11,6 +11,7 @@ from typing import Any
 
 CASE_MODULES = (
     "train",
+    "profiles",
     "rollouts",
     "loading",
     "logs",
