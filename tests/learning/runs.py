@@ -14,6 +14,7 @@ from amago.core import config
 from amago.envs import AMAGOEnv
 from amago.loading import DiskTrajDataset
 from amago.nets.tstep_encoders import FFTstepEncoder
+from amago.tracking.run import open_run
 
 SEEDS = (1, 2, 3)
 """Chosen before the first run."""
@@ -87,13 +88,32 @@ def learn(experiment: amago.Experiment) -> float:
     return time.monotonic() - began
 
 
-def report(path: Path, experiment: amago.Experiment, seconds: float, **numbers: Any) -> None:
-    """Write what a run came to as JSON, for `dev/LOG.md`."""
+def report(
+    path: Path,
+    experiment: amago.Experiment,
+    seconds: float,
+    *,
+    curve: str | None = None,
+    **numbers: Any,
+) -> None:
+    """Write what a run came to as JSON, for `dev/LOG.md`.
+
+    Args:
+        curve: a metric whose values, `[updates, value]`, are written too.
+    """
     numbers |= {
         "seed": experiment.seed,
         "frames": experiment.x_axis_metrics()["total_frames"],
         "updates": experiment.grad_update_counter,
         "training_s": round(seconds, 1),
     }
+    if curve is not None:
+        numbers["curve"] = _curve(experiment, curve)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(numbers, indent=1) + "\n")
+
+
+def _curve(experiment: amago.Experiment, metric: str) -> dict[str, Any]:
+    with open_run(Path(experiment.ckpt_base_dir) / experiment.run_name) as run:
+        points = run.values(metric, "gradient_steps")
+    return {"metric": metric, "points": [[int(x), float(f"{y:.4g}")] for x, y in points]}

@@ -54,7 +54,7 @@ TASKS = {
         steps=300,
         buffer_size=1000,
         batch_size=64,
-        epochs=25,
+        epochs=50,
         learning_rate=3e-4,
         bindings={
             "Agent.gamma": 0.99,
@@ -137,6 +137,7 @@ def test_a_memory_free_agent_solves_classic_control(env_id, seed, tmp_path, resu
         results_dir / f"{env_id}-seed{seed}.json",
         experiment,
         seconds,
+        curve=f"val/Average Total Return in {env_id}",
         score=score,
         untrained=untrained,
         episodes=EPISODES,

@@ -83,6 +83,7 @@ def test_memory_decides_the_tmaze(encoder, seed, tmp_path, results_dir):
         results_dir / f"tmaze-{encoder}-seed{seed}.json",
         experiment,
         seconds,
+        curve="train/Critic Loss",
         encoder=encoder,
         corridor=CORRIDOR,
         success=success,
