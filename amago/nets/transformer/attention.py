@@ -107,7 +107,7 @@ def cached_attention(
     # would copy the whole cache to change its type.
     with _no_autocast(qkv.device.type):
         scores = query @ key_cache.permute(0, 2, 3, 1)  # [B H 1 S]
-        weights = (scores.float() + hidden).softmax(dim=-1).to(val_cache.dtype)
+        weights = scores.float().add_(hidden).softmax(dim=-1).to(val_cache.dtype)
         out = weights @ val_cache.transpose(1, 2)
     return out.transpose(1, 2).to(qkv.dtype)
 
