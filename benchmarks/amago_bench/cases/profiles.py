@@ -1,70 +1,70 @@
-"""What an update is made of: the share of its time that each kind of operation takes."""
+"""What an update, or acting, is made of: the share of its time of each kind of operation."""
 
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
-from amago_bench.cases.train import TRAININGS, Training, quick, updates
+from amago_bench.cases import rollouts, train
+from amago_bench.cases.rollouts import EPISODE, Rollout
+from amago_bench.cases.train import TRAININGS, Training
 from amago_bench.registry import Case, Context, Work
 from amago_bench.watch import Watch
 
-KINDS = {
-    "products": "mm addmm addmv bmm baddbmm mv dot",
-    "attention": "scaled_dot_product",
-    "activations": "leaky_relu relu gelu silu tanh sigmoid softplus",
-    "normalisation": "native_layer_norm",
-    "random": "random bernoulli uniform normal",
-    "reductions": "sum mean max min amax amin logsumexp log_softmax softmax vector_norm any all",
-    "copies": "copy cat stack clone gather scatter index fill zero where masked",
-    "arithmetic": "mul add sub div neg pow sqrt exp log clamp ge gt le lt eq ne lerp",
-    "optimizer": "fused_adamw foreach",
+ROLLOUTS = {
+    "cartpole_ff": Rollout(rollouts.FF, 24, "sync", rollouts.cartpole, 7200, memory=64),
+    "lunar_tf": Rollout(rollouts.LUNAR, 24, "sync", rollouts.lunar, EPISODE * 24),
+    "batched_world": Rollout(
+        rollouts.SMALL_TF, 1024, "already_vectorized", rollouts.batched_world, 40 * 1024, memory=64
+    ),
 }
-"""Kinds of operations by the first words of their names."""
 
 
-def kind_of(operation: str) -> str:
-    """The kind of one of torch's operations, "other" if it is none of `KINDS`."""
-    name = operation.removeprefix("aten::").removeprefix("linalg_").strip("_") + "_"
-    for kind, starts in KINDS.items():
-        if any(name.startswith(f"{start}_") for start in starts.split()):
-            return kind
-    return "other"
+def _shares(run: Callable[[Watch], float], watch: Watch) -> float:
+    """Time `run`, then note what the kinds of operations take of that time when it is run again.
+
+    "the rest" is the interpreter, the environments, the recording.
+    """
+    from amago_bench.operations import OperationClock
+
+    units = run(watch)
+    with OperationClock() as clock:
+        again = run(watch.another())
+    per_unit = {kind: seconds / again for kind, seconds in clock.spent.items()}
+    for kind, seconds in per_unit.items():
+        watch.note(kind, seconds * units / watch.wall_s)
+    watch.note("the rest", 1.0 - sum(per_unit.values()) * units / watch.wall_s)
+    return units
 
 
 @contextmanager
-def _prepare(training: Training, context: Context) -> Iterator[Work]:
-    from torch.profiler import ProfilerActivity, profile
+def _prepare_update(training: Training, context: Context) -> Iterator[Work]:
+    training = train.quick(training) if context.quick else training
+    with train.updates(context, training) as update:
 
-    training = quick(training) if context.quick else training
-    with updates(context, training) as update:
-
-        def once(watch: Watch) -> float:
-            with profile(activities=[ProfilerActivity.CPU]) as trace:
-                began = time.perf_counter()
-                with watch:
-                    for _ in range(training.updates):
-                        update()
-                elapsed = time.perf_counter() - began
-            spent = dict.fromkeys([*KINDS, "other"], 0.0)
-            for event in trace.key_averages():
-                if event.key.startswith("aten::"):
-                    spent[kind_of(event.key)] += event.self_cpu_time_total * 1e-6
-            spent["python"] = max(0.0, elapsed - sum(spent.values()))
-            for kind, seconds in spent.items():
-                watch.note(kind, seconds / elapsed)
+        def run(watch: Watch) -> float:
+            with watch:
+                for _ in range(training.updates):
+                    update()
             return training.updates
 
-        yield Work(once, warmup=2)
+        yield Work(partial(_shares, run), warmup=2)
+
+
+@contextmanager
+def _prepare_rollout(rollout: Rollout, context: Context) -> Iterator[Work]:
+    rollout = rollouts.quick(rollout) if context.quick else rollout
+    with rollouts.acting(context, rollout) as run:
+        yield Work(partial(_shares, run), warmup=2)
+
+
+def _cases(how: str, unit: str, prepare: Any, of: dict[str, Any]) -> Iterator[Case]:
+    for name, what in of.items():
+        says = f"{how}/{name}: shares of its time by kind of operation"
+        yield Case(f"profile/{how}/{name}", says, unit, partial(prepare, what))
 
 
 CASES = [
-    Case(
-        f"profile/{name}",
-        f"shares of the wall time of train/{name} by kind of operation",
-        "update",
-        partial(_prepare, training),
-        repeats=3,
-    )
-    for name, training in TRAININGS.items()
+    *_cases("train", "update", _prepare_update, TRAININGS),
+    *_cases("rollout", "frame", _prepare_rollout, ROLLOUTS),
 ]

@@ -140,17 +140,16 @@ def acting(context: Context, rollout: Rollout, **fields: Any) -> Iterator[Any]:
         yield run
 
 
+def quick(rollout: Rollout) -> Rollout:
+    """The same kind of acting, small enough for a test."""
+    shape, actors = rollout.shape, min(rollout.actors, 3)
+    small = replace(QUICK, encoder=shape.encoder, obs=shape.obs, actions=shape.actions)
+    return replace(rollout, shape=small, actors=actors, frames=10 * actors, memory=8)
+
+
 @contextmanager
 def _prepare(rollout: Rollout, context: Context) -> Iterator[Work]:
-    if context.quick:
-        small = replace(
-            QUICK,
-            encoder=rollout.shape.encoder,
-            obs=rollout.shape.obs,
-            actions=rollout.shape.actions,
-        )
-        actors = min(rollout.actors, 3)
-        rollout = replace(rollout, shape=small, actors=actors, frames=10 * actors, memory=8)
+    rollout = quick(rollout) if context.quick else rollout
     from amago_bench.bare import bare_step
 
     bare = bare_step(rollout.shape, rollout.actors, _mean_context(rollout))
