@@ -119,6 +119,8 @@ def _panel(axes: Any, curve: str, packages: dict[str, Points]) -> None:
     axes.set_title(curve, fontsize=9)
     axes.set_ylabel("CPU s (dotted: linear)", fontsize=8)
     axes.tick_params(labelsize=8)
+    for axis in (axes.xaxis, axes.yaxis):  # less than two decades: numbers between the powers of
+        axis.set_minor_formatter("")  # ten would lie over one another
     axes.grid(alpha=0.25)
     if len(packages) > 1:
         axes.legend(fontsize=8)

@@ -5,7 +5,6 @@ from the system at every turn, and what only moves memory seems to take three ti
 """
 
 import time
-from collections import Counter
 from typing import Any
 
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -45,7 +44,7 @@ class OperationClock(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.spent: Counter[str] = Counter(dict.fromkeys([*KINDS, "other"], 0))
+        self.spent = dict.fromkeys([*KINDS, "other"], 0.0)
         self._kinds: dict[Any, str] = {}
 
     def __torch_dispatch__(
