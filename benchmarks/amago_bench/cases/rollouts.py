@@ -1,5 +1,6 @@
 """Acting: environments, policy, exploration, recording, writing trajectories."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -94,7 +95,10 @@ def built_in_env(name: str, actors: int) -> Callable[[], Any]:
 
 @contextmanager
 def acting(context: Context, rollout: Rollout, **fields: Any) -> Iterator[Any]:
-    """An experiment that only collects: `run(watch)` is one epoch of it, and returns its frames."""
+    """An experiment that only collects: `run(watch)` is one epoch of it, and returns its frames.
+
+    It notes `times_policy`: the whole, relative to the time inside of the policy's `get_actions`.
+    """
     import amago
     from amago.loading import DiskTrajDataset
     from amago_bench import experiments
@@ -102,6 +106,7 @@ def acting(context: Context, rollout: Rollout, **fields: Any) -> Iterator[Any]:
     steps = max(1, rollout.frames // rollout.actors)
     watches: list[Watch] = []
     collected: list[int] = []
+    acting_s: list[float] = []
 
     class Collecting(amago.Experiment):
         """Times what it collects: the acting, and that everything is written."""
@@ -128,13 +133,24 @@ def acting(context: Context, rollout: Rollout, **fields: Any) -> Iterator[Any]:
         **fields,
     )
     with started as experiment:
+        get_actions = experiment.policy.get_actions
+
+        def timed_actions(*args: Any, **kwargs: Any) -> Any:
+            began = time.perf_counter()
+            result = get_actions(*args, **kwargs)
+            acting_s.append(time.perf_counter() - began)
+            return result
+
+        experiment.policy.get_actions = timed_actions
 
         def run(watch: Watch) -> float:
             watches.append(watch)
             collected.clear()
+            acting_s.clear()
             # The last epoch is passed over or done again, depending on the package: so one more.
             experiment.epochs = experiment.epoch + 2
             experiment.learn()
+            watch.note("times_policy", watch.wall_s / sum(acting_s))
             return sum(collected)
 
         yield run

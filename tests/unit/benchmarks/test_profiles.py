@@ -44,6 +44,6 @@ def test_the_shares_are_those_of_the_whole_time(name, tmp_path):
     watch = Watch()
     with all_cases()[name].prepare(Context(tmp_path, threads=1, quick=True)) as work:
         assert work.once(watch) > 0
-    assert set(watch.extra) == {*KINDS, "other", "the rest"}
-    assert sum(watch.extra.values()) == pytest.approx(1.0)
-    assert watch.extra["products"] > 0
+    shares = {kind: watch.extra[kind] for kind in (*KINDS, "other", "the rest")}
+    assert sum(shares.values()) == pytest.approx(1.0)
+    assert shares["products"] > 0
