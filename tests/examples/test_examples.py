@@ -33,7 +33,8 @@ TINY = {
 
 SCRIPTS = {
     "dark_key_door.py": ["--room_size", "3", "--episode_length", "5", "--meta_horizon", "12"],
-    "gym.py": ["--env", "CartPole-v1", "--max_seq_len", "8"],
+    # Files of 8 x 4 steps: a pole may stay up for all 40.
+    "gym.py": ["--env", "CartPole-v1", "--max_seq_len", "4"],
     "meta_frozen_lake.py": ["--size", "2", "--k_episodes", "2"],
     "metaworld.py": [
         *("--benchmark", "reach-v3", "--k", "2", "--max_episode_length", "10"),
